@@ -1,0 +1,144 @@
+//! The merged evidence of one dialog.
+
+use jiff::Timestamp;
+
+use super::{SipEvent, SipEventKind, cause};
+use crate::{Direction, Leg, LegDirection, LegSource};
+
+/// All that is known of the dialog (`call_id`, `from_tag`).
+///
+/// Merging is commutative, associative and idempotent: events arrive in any order, from two nodes, twice, and the result is
+/// the same. So of two answers the earlier counts, and of two different texts the smaller.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Dialog {
+    /// The dialog's `Call-ID`.
+    pub call_id: String,
+    /// The tag the caller chose.
+    pub from_tag: String,
+    /// The tag the answering side chose.
+    pub to_tag: Option<String>,
+    /// The leg uuid of a direct call.
+    pub vp_call: Option<String>,
+    /// The tenant's SIP domain, lower case.
+    pub domain: Option<String>,
+    /// The caller's number.
+    pub caller: Option<String>,
+    /// The display name the caller chose.
+    pub caller_name: Option<String>,
+    /// What was dialled.
+    pub callee: Option<String>,
+    /// The call's direction.
+    pub direction: Option<Direction>,
+    /// The call went by way of FreeSWITCH, which accounts for it.
+    pub media: Option<bool>,
+    /// When the initial INVITE came.
+    pub start: Option<Timestamp>,
+    /// When it was answered.
+    pub answered: Option<Timestamp>,
+    /// When the BYE came.
+    pub ended: Option<Timestamp>,
+    /// When the initial INVITE failed, with the reply's code (0 where it was not told).
+    pub failed: Option<(Timestamp, u16)>,
+}
+
+impl Dialog {
+    /// What this one event tells.
+    pub fn of(event: &SipEvent) -> Self {
+        let at = |kind| (event.kind == kind).then_some(event.time);
+        Self {
+            call_id: event.call_id.clone(),
+            from_tag: event.from_tag.clone(),
+            to_tag: event.to_tag.clone(),
+            vp_call: event.vp_call.clone(),
+            domain: event.domain.clone(),
+            caller: event.caller.clone(),
+            caller_name: event.caller_name.clone(),
+            callee: event.callee.clone(),
+            direction: event.direction,
+            media: event.media,
+            start: event.start,
+            answered: at(SipEventKind::Answered),
+            ended: at(SipEventKind::Ended),
+            failed: at(SipEventKind::Failed).map(|time| (time, event.sip_code.unwrap_or(0))),
+        }
+    }
+
+    /// Takes in what the other knows of the same dialog.
+    pub fn merge(&mut self, other: &Self) {
+        fn least<T: Ord + Clone>(mine: &mut Option<T>, other: &Option<T>) {
+            if let Some(theirs) = other {
+                if mine.as_ref().is_none_or(|mine| theirs < mine) {
+                    *mine = Some(theirs.clone());
+                }
+            }
+        }
+        debug_assert_eq!((&self.call_id, &self.from_tag), (&other.call_id, &other.from_tag));
+        least(&mut self.to_tag, &other.to_tag);
+        least(&mut self.vp_call, &other.vp_call);
+        least(&mut self.domain, &other.domain);
+        least(&mut self.caller, &other.caller);
+        least(&mut self.caller_name, &other.caller_name);
+        least(&mut self.callee, &other.callee);
+        self.direction = [self.direction, other.direction].into_iter().flatten().min_by_key(|d| d.as_str());
+        // One event that says FreeSWITCH carried the call outweighs one that does not: it must not be billed twice.
+        self.media = self.media.max(other.media);
+        least(&mut self.start, &other.start);
+        least(&mut self.answered, &other.answered);
+        least(&mut self.ended, &other.ended);
+        least(&mut self.failed, &other.failed);
+    }
+
+    /// The row of a direct call. `None` for a call that FreeSWITCH carried and accounts for, for one that may have been
+    /// carried by it, and while it is not known when the call began or what it is called.
+    ///
+    /// The row is provisional until the dialog failed, or was both answered and ended: a BYE that overtakes its answer
+    /// must not fix a call without talking time. Seconds are counted as FreeSWITCH counts them, as the difference of
+    /// whole seconds of the clock.
+    pub fn to_leg(&self) -> Option<Leg> {
+        if self.media != Some(false) {
+            return None;
+        }
+        let (leg_uuid, start_time) = (self.vp_call.clone()?, self.start?);
+        let failed = self.failed.filter(|_| self.answered.is_none());
+        let end_time = failed.map(|(time, _)| time).or(self.ended);
+        let cause = match failed {
+            Some((_, code)) => Some(cause::of_sip_code(code)),
+            None => end_time.map(|_| cause::NORMAL_CLEARING),
+        };
+        let seconds = |from: Option<Timestamp>| seconds_between(from, end_time);
+        Some(Leg {
+            leg_uuid,
+            parent_uuid: None,
+            bleg_uuid: None,
+            source: LegSource::Kamailio,
+            provisional: failed.is_none() && (self.answered.is_none() || self.ended.is_none()),
+            vp_call: self.vp_call.clone(),
+            domain: self.domain.clone(),
+            direction: self.direction.unwrap_or(Direction::Internal),
+            leg_direction: LegDirection::Inbound,
+            caller_id_number: self.caller.clone(),
+            caller_id_name: self.caller_name.clone(),
+            destination_number: self.callee.clone(),
+            context: None,
+            start_time,
+            answer_time: self.answered,
+            end_time,
+            duration: seconds(Some(start_time)),
+            billsec: seconds(self.answered),
+            hangup_cause: cause.map(|(name, _)| name.to_owned()),
+            hangup_cause_q850: cause.map(|(_, q850)| q850),
+            queue: None,
+            agent: None,
+            sip_call_id: Some(self.call_id.clone()),
+            core_uuid: None,
+            recorded: false,
+        })
+    }
+}
+
+/// Whole seconds of the clock from one time to the other; 0 while either is unknown.
+fn seconds_between(from: Option<Timestamp>, to: Option<Timestamp>) -> i32 {
+    let (Some(from), Some(to)) = (from, to) else { return 0 };
+    // Both are plausible times, after 2000: their seconds are positive and their difference fits.
+    i32::try_from(to.as_second() - from.as_second()).unwrap_or(0)
+}
