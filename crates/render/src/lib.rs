@@ -1,1 +1,84 @@
+//! Every configuration file of a node, rendered from `cluster.yaml` and `secrets.yaml`.
+//!
+//! In: a [`spec::Cluster`], its [`spec::Secrets`], a node's name and a [`Layout`] (where things are on that machine).
+//! Out: [`RenderedFile`]s, the same bytes for the same input.
+//!
+//! A value reaches a file through the quoting filter of that file's syntax, or it is a plain word: anything else fails
+//! the rendering (see [`quote`]), so that forgetting a filter can never become an injection.
+//!
+//! Architecture invariant: pure. Nothing is read from or written to the machine here.
 #![forbid(unsafe_code)]
+
+mod context;
+mod layout;
+mod manifest;
+mod quote;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, UndefinedBehavior};
+use spec::{Cluster, Secrets};
+
+pub use context::Context;
+pub use layout::{Found, Layout, Paths, Users};
+pub use manifest::{Template, When, templates};
+
+/// One file of a node's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedFile {
+    /// Relative to the output folder, `/`-separated.
+    pub path: &'static str,
+    /// Permission bits: 0600 where it holds secrets for one service.
+    pub mode: u32,
+    pub contents: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    #[error("there is no node '{asked}'; the nodes are: {known}")]
+    UnknownNode { asked: String, known: String },
+    #[error("template {template}: {reason}")]
+    Template { template: &'static str, reason: String },
+}
+
+/// Renders every file of `node`, in the manifest's order.
+///
+/// # Errors
+/// [`RenderError::UnknownNode`], or a template that names what the context has not or leaves a value unquoted.
+pub fn render(
+    cluster: &Cluster,
+    secrets: &Secrets,
+    node: &str,
+    layout: &Layout,
+) -> Result<Vec<RenderedFile>, RenderError> {
+    let context = Value::from(Serde(Context::new(cluster, secrets, node, layout)?));
+    let environment = environment()?;
+    templates()
+        .filter(|t| t.when.applies(cluster.shape))
+        .map(|t| {
+            let contents = environment
+                .get_template(t.path)
+                .and_then(|template| template.render(&context))
+                .map_err(|e| failure(t.path, &e))?;
+            Ok(RenderedFile { path: t.path, mode: t.mode, contents })
+        })
+        .collect()
+}
+
+fn environment() -> Result<Environment<'static>, RenderError> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax =
+        SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.map_err(|e| failure("(syntax)", &e))?);
+    quote::install(&mut environment);
+    for template in templates() {
+        environment.add_template(template.path, template.source).map_err(|e| failure(template.path, &e))?;
+    }
+    Ok(environment)
+}
+
+fn failure(template: &'static str, error: &minijinja::Error) -> RenderError {
+    let line = error.line().map_or_else(String::new, |l| format!("line {l}: "));
+    RenderError::Template { template, reason: format!("{line}{error}") }
+}

@@ -1,0 +1,3 @@
+use super::Template;
+
+pub(super) const FILES: &[Template] = &[];

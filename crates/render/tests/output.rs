@@ -1,0 +1,85 @@
+//! What holds for the output whatever it says.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use render::{Found, Layout, RenderError, render, templates};
+use spec::Ports;
+
+fn root() -> &'static Path {
+    Path::new("/srv/dev")
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let first = common::dev(&Ports::dev(0), root(), "u");
+    for _ in 0..5 {
+        assert_eq!(common::dev(&Ports::dev(0), root(), "u"), first);
+    }
+}
+
+#[test]
+fn no_secret_stands_in_a_file_others_may_read() {
+    let secrets = common::secrets(&common::cluster(&Ports::dev(0)));
+    let values = [
+        &secrets.db_kamailio,
+        &secrets.db_voip_admin,
+        &secrets.db_replicator,
+        &secrets.db_exporter,
+        &secrets.redis,
+        &secrets.fs_http_password,
+        &secrets.esl,
+        &secrets.api_key,
+        &secrets.cluster_key,
+    ];
+    for file in common::dev(&Ports::dev(0), root(), "u") {
+        assert_eq!(file.mode & 0o007, 0, "{} is open to everybody", file.path);
+        let holds = values.iter().copied().chain(secrets.phones.values()).any(|v| file.contents.contains(v));
+        assert!(!holds || file.mode == 0o600, "{} holds a secret with mode {:04o}", file.path, file.mode);
+    }
+}
+
+#[test]
+fn an_offset_moves_every_port() {
+    let files = common::dev(&Ports::dev(1000), root(), "u");
+    let text: String = files.iter().map(|f| f.contents.as_str()).collect();
+    for (key, port) in Ports::dev(0).named() {
+        let word = port.to_string();
+        let found = text.split(|c: char| !c.is_ascii_digit()).any(|w| w == word);
+        assert!(!found, "port {port} ({key}) is written somewhere whatever ports.{key} says");
+    }
+}
+
+#[test]
+fn every_template_is_listed_once() {
+    let listed: Vec<_> = templates().map(|t| t.path).collect();
+    let unique: BTreeSet<_> = listed.iter().copied().collect();
+    assert_eq!(unique.len(), listed.len());
+    let mut on_disk = BTreeSet::new();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let mut folders = vec![top.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                on_disk.insert(path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let listed: BTreeSet<_> = listed.into_iter().map(str::to_owned).collect();
+    assert_eq!(on_disk, listed, "left: in templates/, right: in the manifest");
+}
+
+#[test]
+fn an_unknown_node_is_named_with_the_known_ones() {
+    let cluster = common::cluster(&Ports::dev(0));
+    let secrets = common::secrets(&cluster);
+    let layout = Layout::of(&cluster, root(), "u", &Found::default());
+    let error = render(&cluster, &secrets, "n7", &layout).unwrap_err();
+    assert!(matches!(error, RenderError::UnknownNode { .. }));
+    assert_eq!(error.to_string(), "there is no node 'n7'; the nodes are: n1");
+}
