@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cluster, Shape};
+use crate::{Cluster, Durability, Shape};
 
 /// A broken rule; [`Cluster::parse`] adds file and line.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub(crate) fn check(c: &Cluster) -> Check {
     ports(c)?;
     paths(c)?;
     trusted_sources(c)?;
-    queue_name(c)?;
+    pools(c)?;
+    cdr(c)?;
     demo(c)
 }
 
@@ -181,12 +182,35 @@ fn trusted_sources(c: &Cluster) -> Check {
     Ok(())
 }
 
-fn queue_name(c: &Cluster) -> Check {
-    let queue = &c.cdr.queue_name;
-    if (1..=64).contains(&queue.len()) && queue.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+fn pools(c: &Cluster) -> Check {
+    let (connections, workers) = (c.server.database_max_open_conns.get(), c.cdr.workers.get());
+    if connections > workers {
         return Ok(());
     }
-    broken("cdr.queue_name", format!("'{queue}' is no stream name"), "use 1 to 64 letters, digits and '_'")
+    broken(
+        "server.database_max_open_conns",
+        format!("{connections} connections for {workers} workers (cdr.workers) leave none for the API"),
+        "raise it above cdr.workers",
+    )
+}
+
+fn cdr(c: &Cluster) -> Check {
+    let queue = &c.cdr.queue_name;
+    if !(1..=64).contains(&queue.len()) || !queue.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return broken(
+            "cdr.queue_name",
+            format!("'{queue}' is no stream name"),
+            "use 1 to 64 letters, digits and '_'",
+        );
+    }
+    if c.cdr.durability == Durability::Strict && c.nodes.len() < 2 {
+        return broken(
+            "cdr.durability",
+            "is strict on a single node: every CDR would be refused",
+            "write 'replicated', or add the second node",
+        );
+    }
+    Ok(())
 }
 
 fn demo(c: &Cluster) -> Check {
@@ -320,6 +344,8 @@ mod tests {
             ("domain: default.local", "domain: local", "demo.domain", "domain name"),
             ("127.0.0.1/32", "127.0.0.1/33", "sip.trusted_sources", "no network"),
             ("queue_name: cdr_queue", "queue_name: 'a b'", "cdr.queue_name", "no stream name"),
+            ("durability: replicated", "durability: strict", "cdr.durability", "single node"),
+            ("workers: 4", "workers: 20", "server.database_max_open_conns", "leave none"),
             ("full_name: Phone 1001", "full_name: '${x}'", "demo.extensions.full_name", "plain text"),
             ("agents: [\"1002\"", "agents: [\"1999\"", "demo.queue.agents", "1999 is none of"),
             ("pattern: 0XXXXXXXXX", "pattern: 0XXY", "demo.trunk.pattern", "no number pattern"),

@@ -1,4 +1,5 @@
 //! A dev cluster with fixed secrets: the same output on every machine.
+#![allow(clippy::unwrap_used, reason = "a panic here is a failed test")]
 
 use std::path::Path;
 
