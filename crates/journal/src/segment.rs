@@ -1,0 +1,164 @@
+//! One segment file: its name, its creation, and what can be read out of it.
+
+use std::io;
+
+use uuid::Uuid;
+
+use crate::format::{FORMAT_VERSION, Found, RECORD_MAGIC, SEGMENT_HEADER_BYTES, Seed, SegmentHeader};
+use crate::limits::SEGMENT_BYTES_CEILING;
+use crate::storage::{Storage, StorageFile, SyncPoint};
+
+const SUFFIX: &str = ".segment";
+const DAMAGED_SUFFIX: &str = ".segment.damaged";
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
+/// A bad sector hides this much at most of what is around it.
+const READ_BLOCK_BYTES: usize = 64 << 10;
+
+/// A segment's file name, which holds its first seq: `00000000000000000001.segment`. A segment with damage keeps
+/// its number, is read, but never written or deleted again: `00000000000000000001.segment.damaged`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SegmentName {
+    pub(crate) first_seq: u64,
+    pub(crate) damaged: bool,
+}
+
+impl SegmentName {
+    pub(crate) fn parse(file: &str) -> Option<Self> {
+        let (digits, damaged) = match file.strip_suffix(DAMAGED_SUFFIX) {
+            Some(digits) => (digits, true),
+            None => (file.strip_suffix(SUFFIX)?, false),
+        };
+        let plain = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+        Some(Self { first_seq: plain.then(|| digits.parse().ok())??, damaged })
+    }
+
+    pub(crate) fn file(self) -> String {
+        let suffix = if self.damaged { DAMAGED_SUFFIX } else { SUFFIX };
+        format!("{:020}{suffix}", self.first_seq)
+    }
+}
+
+/// Why a step that changes the directory failed; what may still be done afterwards differs.
+#[derive(Debug)]
+pub(crate) enum StepError {
+    /// Nothing changed that a later attempt would trip over.
+    Refused(io::Error),
+    /// An fsync failed: what is on the disk is not known any more.
+    Sync(io::Error),
+}
+
+/// Creates a segment, empty but for its header. It gets its name only when the header is durable, so a power cut
+/// never leaves a segment without one.
+pub(crate) fn create(
+    storage: &dyn Storage,
+    journal: Uuid,
+    first_seq: u64,
+) -> Result<Box<dyn StorageFile>, StepError> {
+    let name = SegmentName { first_seq, damaged: false }.file();
+    let temporary = format!("{name}{TEMPORARY_SUFFIX}");
+    let header = SegmentHeader { version: FORMAT_VERSION, journal, first_seq }.encode();
+    let file = storage.create(&temporary).map_err(StepError::Refused)?;
+    file.write_all_at(&header, 0).map_err(StepError::Refused)?;
+    file.sync(SyncPoint::SegmentHeader).map_err(StepError::Sync)?;
+    storage.rename(&temporary, &name).map_err(StepError::Refused)?;
+    storage.sync_dir(SyncPoint::SegmentCreated).map_err(StepError::Sync)?;
+    Ok(file)
+}
+
+/// A file's bytes; blocks that the disk cannot read are zeros.
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    /// The disk failed to read some of it, or it is larger than any segment.
+    pub(crate) unreadable: bool,
+}
+
+pub(crate) fn read_all(file: &dyn StorageFile) -> io::Result<Content> {
+    let length = file.bytes()?;
+    let mut bytes = vec![0; length.min(SEGMENT_BYTES_CEILING) as usize];
+    let mut unreadable = length > SEGMENT_BYTES_CEILING;
+    for (index, block) in bytes.chunks_mut(READ_BLOCK_BYTES).enumerate() {
+        if file.read_exact_at(block, (index * READ_BLOCK_BYTES) as u64).is_err() {
+            block.fill(0);
+            unreadable = true;
+        }
+    }
+    Ok(Content { bytes, unreadable })
+}
+
+/// Where a valid record stands in its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) seq: u64,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u32,
+    pub(crate) received_us: i64,
+}
+
+/// What a segment's bytes hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scan {
+    /// Valid records by rising seq.
+    pub(crate) entries: Vec<Entry>,
+    /// End of the last valid record.
+    pub(crate) end: u64,
+    /// Bytes before `end` that are no record, where one was: acknowledged records are unreadable.
+    pub(crate) damaged_bytes: u64,
+}
+
+/// Reads the records of the segment that begins with `first_seq`.
+///
+/// `next_first_seq` is the segment after it (`None`: it is the newest). Records from there on are left over from a
+/// group that the disk had no room for and that went, with the same seqs, into the next segment. Records below
+/// `durable_below` are known to have been durable once.
+pub(crate) fn scan(
+    bytes: &[u8],
+    seed: Seed,
+    first_seq: u64,
+    next_first_seq: Option<u64>,
+    durable_below: u64,
+) -> Scan {
+    let mut scan = Scan { end: bytes.len().min(SEGMENT_HEADER_BYTES) as u64, ..Scan::default() };
+    let mut expected = first_seq;
+    let mut offset = SEGMENT_HEADER_BYTES;
+    while next_first_seq.is_none_or(|next| expected < next) {
+        let Some((start, found)) = next_record(bytes, offset, seed, expected, next_first_seq) else { break };
+        if start > offset {
+            if next_first_seq.is_none() && found.group <= expected && expected >= durable_below {
+                // It shares its fsync with the hole before it: none of them was acknowledged.
+                break;
+            }
+            scan.damaged_bytes += (start - offset) as u64;
+        }
+        offset = start + found.bytes();
+        expected = found.seq + 1;
+        scan.end = offset as u64;
+        scan.entries.push(Entry {
+            seq: found.seq,
+            offset: start as u64,
+            bytes: found.bytes() as u32,
+            received_us: found.received_us,
+        });
+    }
+    scan
+}
+
+/// The record at `offset`, or else the first one behind it that can belong there.
+fn next_record<'a>(
+    bytes: &'a [u8],
+    mut offset: usize,
+    seed: Seed,
+    expected: u64,
+    next_first_seq: Option<u64>,
+) -> Option<(usize, Found<'a>)> {
+    loop {
+        let rest = bytes.get(offset..)?;
+        let at = rest.windows(RECORD_MAGIC.len()).position(|window| window == RECORD_MAGIC)?;
+        offset += at;
+        match Found::decode(&bytes[offset..], seed) {
+            Some(found) if found.seq >= expected && next_first_seq.is_none_or(|next| found.seq < next) => {
+                return Some((offset, found));
+            }
+            _ => offset += 1,
+        }
+    }
+}
