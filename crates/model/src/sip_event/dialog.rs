@@ -66,10 +66,10 @@ impl Dialog {
     /// Takes in what the other knows of the same dialog.
     pub fn merge(&mut self, other: &Self) {
         fn least<T: Ord + Clone>(mine: &mut Option<T>, other: &Option<T>) {
-            if let Some(theirs) = other {
-                if mine.as_ref().is_none_or(|mine| theirs < mine) {
-                    *mine = Some(theirs.clone());
-                }
+            if let Some(theirs) = other
+                && mine.as_ref().is_none_or(|mine| theirs < mine)
+            {
+                *mine = Some(theirs.clone());
             }
         }
         debug_assert_eq!((&self.call_id, &self.from_tag), (&other.call_id, &other.from_tag));

@@ -11,9 +11,8 @@ use jiff::Timestamp;
 pub use crate::Rejected;
 pub use dialog::Dialog;
 
-use crate::json::{Lenient, Members, Scalar};
+use crate::json::{self, Text, members};
 use crate::{Direction, tidy};
-use serde::de::{IgnoredAny, MapAccess};
 
 /// A larger body is refused. Kamailio's events are below 2 KiB.
 pub const EVENT_MAX_BYTES: usize = 64 * 1024;
@@ -93,56 +92,30 @@ pub fn parse(body: &[u8]) -> Result<SipEvent, Rejected> {
     if !text.trim_start().starts_with('{') {
         return Err(Rejected::new(None, "a SIP event must be a JSON object"));
     }
-    let Lenient(posted): Lenient<Posted> = serde_json::from_str(&text)
+    let posted: Posted = json::read(&text)
         .map_err(|error| Rejected::new(None, format!("the SIP event is not valid JSON: {error}")))?;
     let vp_call = posted.vp_call.as_deref().and_then(tidy::id);
     posted.into_event(vp_call.clone()).map_err(|reason| Rejected::new(vp_call, reason))
 }
 
-/// The members as they were posted.
-#[derive(Default)]
-struct Posted<'a> {
-    event: Text<'a>,
-    call_id: Text<'a>,
-    from_tag: Text<'a>,
-    to_tag: Text<'a>,
-    vp_call: Text<'a>,
-    domain: Text<'a>,
-    caller: Text<'a>,
-    caller_name: Text<'a>,
-    callee: Text<'a>,
-    start: Text<'a>,
-    time: Text<'a>,
-    sip_code: Text<'a>,
-    sip_reason: Text<'a>,
-    media: Text<'a>,
-    direction: Text<'a>,
-}
-
-type Text<'a> = Option<std::borrow::Cow<'a, str>>;
-
-impl<'de> Members<'de> for Posted<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
-        let slot = match key {
-            "event" => &mut self.event,
-            "call_id" => &mut self.call_id,
-            "from_tag" => &mut self.from_tag,
-            "to_tag" => &mut self.to_tag,
-            "vp_call" => &mut self.vp_call,
-            "domain" => &mut self.domain,
-            "caller" => &mut self.caller,
-            "caller_name" => &mut self.caller_name,
-            "callee" => &mut self.callee,
-            "start" => &mut self.start,
-            "time" => &mut self.time,
-            "sip_code" => &mut self.sip_code,
-            "sip_reason" => &mut self.sip_reason,
-            "media" => &mut self.media,
-            "direction" => &mut self.direction,
-            _ => return map.next_value::<IgnoredAny>().map(drop),
-        };
-        *slot = map.next_value::<Scalar>()?.0;
-        Ok(())
+members! {
+    /// The members as they were posted.
+    struct Posted<'a> {
+        event: Text<'a> = "event",
+        call_id: Text<'a> = "call_id",
+        from_tag: Text<'a> = "from_tag",
+        to_tag: Text<'a> = "to_tag",
+        vp_call: Text<'a> = "vp_call",
+        domain: Text<'a> = "domain",
+        caller: Text<'a> = "caller",
+        caller_name: Text<'a> = "caller_name",
+        callee: Text<'a> = "callee",
+        start: Text<'a> = "start",
+        time: Text<'a> = "time",
+        sip_code: Text<'a> = "sip_code",
+        sip_reason: Text<'a> = "sip_reason",
+        media: Text<'a> = "media",
+        direction: Text<'a> = "direction",
     }
 }
 
