@@ -10,6 +10,7 @@ pub(super) const FILES: &[Template] = &[
     template!("freeswitch/autoload_configs/json_cdr.conf.xml", 0o600),
     template!("freeswitch/autoload_configs/logfile.conf.xml", 0o640),
     template!("freeswitch/autoload_configs/modules.conf.xml", 0o640),
+    template!("freeswitch/autoload_configs/opus.conf.xml", 0o640),
     template!("freeswitch/autoload_configs/sofia.conf.xml", 0o640),
     template!("freeswitch/autoload_configs/switch.conf.xml", 0o640),
     template!("freeswitch/autoload_configs/voicemail.conf.xml", 0o640),
