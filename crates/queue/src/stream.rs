@@ -1,0 +1,66 @@
+use redis::Pipeline;
+
+use crate::{Entry, Error, Queue, Result};
+
+/// The consumer group of the workers of both nodes.
+pub const GROUP: &str = "voipadmind";
+
+/// Ids in one acknowledgement; a batch is not larger by far.
+const ACK_IDS_MAX: usize = 1_000;
+
+impl Queue {
+    /// Appends entries in one round trip. On an error some may have been appended: pushing again makes duplicates, which
+    /// the store finds to be stored.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn push(&self, entries: &[Entry]) -> Result<()> {
+        let mut pipeline = Pipeline::with_capacity(entries.len());
+        for entry in entries {
+            entry.add_to(&mut pipeline, &self.config.stream);
+        }
+        Ok(self.connection.ask::<()>(&pipeline).await?)
+    }
+
+    /// Takes entries off the stream for good.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]; they are then delivered again.
+    pub async fn ack(&self, ids: &[String]) -> Result<()> {
+        for ids in ids.chunks(ACK_IDS_MAX) {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("XACK").arg(&self.config.stream).arg(GROUP).arg(ids).ignore();
+            pipeline.cmd("XDEL").arg(&self.config.stream).arg(ids).ignore();
+            self.connection.ask::<()>(&pipeline).await?;
+        }
+        Ok(())
+    }
+
+    /// Entries on the stream, delivered ones that are not acknowledged included.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn len(&self) -> Result<u64> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("XLEN").arg(&self.config.stream);
+        let (len,) = self.connection.ask(&pipeline).await?;
+        Ok(len)
+    }
+
+    /// Which life of which server this is: it changes with every restart and every change of master.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn identity(&self) -> Result<String> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        let (server, replication): (String, String) = self.connection.ask(&pipeline).await?;
+        let field = |text: &str, name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned))
+        };
+        match (field(&server, "run_id"), field(&replication, "master_replid")) {
+            (Some(run), Some(replication)) => Ok(format!("{run}/{replication}")),
+            _ => Err(Error::Unexpected("INFO without run_id".to_owned())),
+        }
+    }
+}
