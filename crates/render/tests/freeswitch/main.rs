@@ -167,7 +167,7 @@ fn what_kamailio_does_not_explain_is_refused() {
         (with(3, "X-VP-Ref: a;b"), 404, "a reference outside the alphabet"),
         (with(3, &format!("X-VP-Ref: {command}")), 404, "a command as a reference"),
         (with(0, &format!("X-VP-Domain: {command}")), 403, "a command as a tenant"),
-        (vp("trunk_out", "0123456789", "carrier", false), 503, "a trunk that is not provisioned"),
+        (vp("trunk_out", "0123456789", "carrier", false), 502, "a trunk that is not provisioned"),
         (vp("user", "1009", "1009", false), 480, "a user the directory does not know"),
     ] {
         let mut dialog = p.invite("8001", &headers, &media);
@@ -325,7 +325,7 @@ fn a_cdr_nobody_takes_is_spooled() {
     p.voipadmind.refuse_cdrs();
     let mut dialog =
         p.invite("0123456789", &vp("trunk_out", "0123456789", "carrier", false), &Media::new(0x11));
-    assert_eq!(dialog.answer(&mut p.kamailio).status(), Some(503));
+    assert_eq!(dialog.answer(&mut p.kamailio).status(), Some(502));
 
     let deadline = Instant::now() + Duration::from_secs(20);
     let spooled = loop {
