@@ -1,0 +1,133 @@
+//! Which call each leg belongs to: what is stored and touches the batch is read under locks, `model::assembly` decides,
+//! and rows and re-keyed rows are written together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use model::Leg;
+use model::assembly::{self, Known, Rekey};
+
+use super::Outcome;
+use super::insert::{self, Candidate};
+use super::locks::{Added, Locks};
+use crate::Result;
+use crate::transaction::Transaction;
+
+/// Legs of one call start within this of each other. The bound lets PostgreSQL look into two or three partitions
+/// instead of all; a leg that starts later still is stored, as a call of its own.
+const CALL_SPAN_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Stored rows by key, among them all that [`assembly::place`] wants to know.
+pub(super) struct Calls {
+    known: Vec<Known>,
+    span: (Timestamp, Timestamp),
+}
+
+/// Reads until every call found is locked. `None`: another worker holds one of them.
+pub(super) async fn read(
+    tx: &mut Transaction,
+    legs: &[Candidate<'_>],
+    locks: &mut Locks,
+) -> Result<Option<Calls>> {
+    let span = span_of(legs);
+    if legs.is_empty() {
+        return Ok(Some(Calls { known: Vec::new(), span }));
+    }
+    let own: BTreeSet<&str> = legs.iter().map(|candidate| candidate.leg.leg_uuid.as_str()).collect();
+    let parents: BTreeSet<&str> =
+        legs.iter().filter_map(|candidate| candidate.leg.parent_uuid.as_deref()).collect();
+    // A direct call's uuids come from stored evidence, so they may not be locked yet.
+    if let Added::Refused = locks.add(tx, own.union(&parents).copied()).await? {
+        return Ok(None);
+    }
+    let own_keys: Vec<&str> = own.iter().copied().collect();
+    let touched: Vec<&str> = own.union(&parents).copied().collect();
+    loop {
+        let rows = tx.query(KNOWN, &[&touched, &own_keys, &span.0, &span.1]).await?;
+        let known = rows
+            .iter()
+            .map(|row| {
+                Ok(Known {
+                    leg_uuid: row.try_get(0)?,
+                    parent_uuid: row.try_get(1)?,
+                    call_uuid: row.try_get(2)?,
+                    head: row.try_get(3)?,
+                    provisional: row.try_get(4)?,
+                    start_time: row.try_get(5)?,
+                })
+            })
+            .collect::<Result<Vec<Known>>>()?;
+        match locks.add(tx, known.iter().map(|row| row.call_uuid.as_str())).await? {
+            Added::Nothing => return Ok(Some(Calls { known, span })),
+            Added::Held => {}
+            Added::Refused => return Ok(None),
+        }
+    }
+}
+
+/// Inserts what is new, replaces what was provisional, re-keys what waited.
+pub(super) async fn write(
+    tx: &mut Transaction,
+    legs: &[Candidate<'_>],
+    calls: &Calls,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let stored: BTreeMap<(&str, Timestamp), bool> =
+        calls.known.iter().map(|row| ((row.leg_uuid.as_str(), row.start_time), row.provisional)).collect();
+    let mut fresh: Vec<&Candidate<'_>> = Vec::with_capacity(legs.len());
+    for candidate in legs {
+        match stored.get(&(candidate.leg.leg_uuid.as_str(), candidate.leg.start_time)) {
+            None => outcome.inserted += candidate.copies.min(1),
+            Some(true) if !candidate.leg.provisional => outcome.replaced += 1,
+            Some(_) => {
+                outcome.duplicates += candidate.copies;
+                continue;
+            }
+        }
+        outcome.duplicates += candidate.copies - 1;
+        fresh.push(candidate);
+    }
+    let batch: Vec<Leg> = fresh.iter().map(|candidate| candidate.leg.clone().into_owned()).collect();
+    let (placed, rekeyed) = assembly::place(&batch, &calls.known);
+    insert::rows(tx, &fresh, &placed).await?;
+    outcome.rekeyed += rekeyed.len();
+    rekey(tx, &rekeyed, calls.span).await
+}
+
+async fn rekey(tx: &mut Transaction, rekeyed: &[Rekey], span: (Timestamp, Timestamp)) -> Result<()> {
+    if rekeyed.is_empty() {
+        return Ok(());
+    }
+    let legs: Vec<&str> = rekeyed.iter().map(|row| row.leg_uuid.as_str()).collect();
+    let starts: Vec<Timestamp> = rekeyed.iter().map(|row| row.start_time).collect();
+    let calls: Vec<&str> = rekeyed.iter().map(|row| row.call_uuid.as_str()).collect();
+    let heads: Vec<bool> = rekeyed.iter().map(|row| row.head).collect();
+    tx.execute(REKEY, &[&legs, &starts, &calls, &heads, &span.0, &span.1]).await.map(drop)
+}
+
+fn span_of(legs: &[Candidate<'_>]) -> (Timestamp, Timestamp) {
+    let starts = || legs.iter().map(|candidate| candidate.leg.start_time);
+    let first = starts().min().unwrap_or(Timestamp::UNIX_EPOCH);
+    let last = starts().max().unwrap_or(Timestamp::UNIX_EPOCH);
+    (
+        first.saturating_sub(CALL_SPAN_MAX).unwrap_or(Timestamp::MIN),
+        last.saturating_add(CALL_SPAN_MAX).unwrap_or(Timestamp::MAX),
+    )
+}
+
+/// $1: the legs and their parents; $2: the legs. The three kinds of rows that `assembly::Known` asks for.
+pub(crate) const KNOWN: &str = "WITH named AS MATERIALIZED (
+        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
+         WHERE leg_uuid = ANY ($1::text[]) AND start_time BETWEEN $3 AND $4)
+    SELECT * FROM named
+    UNION
+    SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
+     WHERE call_uuid = ANY ($2::text[]) AND start_time BETWEEN $3 AND $4
+    UNION
+    SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
+     WHERE head AND call_uuid = ANY (ARRAY(SELECT call_uuid FROM named UNION SELECT unnest($1::text[])))
+       AND start_time BETWEEN $3 AND $4";
+
+pub(crate) const REKEY: &str = "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head
+    FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bool[]) AS r (leg_uuid, start_time, call_uuid, head)
+    WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.start_time BETWEEN $5 AND $6";

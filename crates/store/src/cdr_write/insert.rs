@@ -1,0 +1,231 @@
+//! The one INSERT of a batch, and the partitions it needs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use model::Leg;
+use model::assembly::Placed;
+
+use super::dialogs::Direct;
+use super::{Content, Item};
+use crate::transaction::Transaction;
+use crate::{Result, Scope, Store};
+
+/// A leg of the batch, once: the statement may touch a row only once.
+pub(super) struct Candidate<'a> {
+    pub(super) leg: Cow<'a, Leg>,
+    pub(super) node: Cow<'a, str>,
+    /// How many records of the batch told of it.
+    pub(super) copies: usize,
+}
+
+/// The batch's legs and those of its direct calls by key; a final one wins over a provisional one.
+pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'_>> {
+    let mut legs: BTreeMap<(String, Timestamp), Candidate<'_>> = BTreeMap::new();
+    let posted = items.iter().filter_map(|item| match &item.content {
+        Content::Leg(leg) => Some((Cow::Borrowed(&**leg), Cow::Borrowed(item.node.as_str()))),
+        _ => None,
+    });
+    let direct = direct.into_iter().map(|direct| (Cow::Owned(direct.leg), Cow::Owned(direct.node)));
+    for (leg, node) in posted.chain(direct) {
+        let key = (leg.leg_uuid.clone(), leg.start_time);
+        match legs.get_mut(&key) {
+            Some(seen) => {
+                seen.copies += 1;
+                if seen.leg.provisional && !leg.provisional {
+                    (seen.leg, seen.node) = (leg, node);
+                }
+            }
+            None => {
+                legs.insert(key, Candidate { leg, node, copies: 1 });
+            }
+        }
+    }
+    legs.into_values().collect()
+}
+
+/// Makes the partitions of the items' months, in transactions of their own: attaching one inside the batch's would
+/// hold its lock on the table for as long as the batch waits for its standby.
+pub(super) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<()> {
+    let starts = items.iter().filter_map(|item| match &item.content {
+        Content::Leg(leg) => Some(leg.start_time),
+        // The leg of a direct call starts when its INVITE came; later events of the dialog do not tell it again.
+        Content::Sip(event) => event.start,
+        Content::Poison { .. } => None,
+    });
+    let months: BTreeMap<(i16, i8), Timestamp> = starts
+        .map(|start| {
+            let utc = start.to_zoned(TimeZone::UTC);
+            ((utc.year(), utc.month()), start)
+        })
+        .collect();
+    let months: Vec<Timestamp> = months.into_values().collect();
+    if months.is_empty() {
+        return Ok(());
+    }
+    let mut transaction = store.write(Scope::Platform).await?;
+    let missing = transaction.query(MISSING_PARTITIONS, &[&months]).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    transaction.query(ENSURE_PARTITIONS, &[&months]).await?;
+    transaction.commit().await
+}
+
+pub(super) async fn rows(tx: &mut Transaction, legs: &[&Candidate<'_>], placed: &[Placed]) -> Result<()> {
+    if legs.is_empty() {
+        return Ok(());
+    }
+    let mut columns = Columns::default();
+    for place in placed {
+        columns.push(legs[place.index], place);
+    }
+    let c = &columns;
+    tx.execute(
+        INSERT,
+        &[
+            &c.leg_uuid,
+            &c.start_time,
+            &c.call_uuid,
+            &c.head,
+            &c.parent_uuid,
+            &c.bleg_uuid,
+            &c.source,
+            &c.provisional,
+            &c.vp_call,
+            &c.domain,
+            &c.direction,
+            &c.leg_direction,
+            &c.caller_id_number,
+            &c.caller_id_name,
+            &c.destination_number,
+            &c.context,
+            &c.answer_time,
+            &c.end_time,
+            &c.duration,
+            &c.billsec,
+            &c.hangup_cause,
+            &c.hangup_cause_q850,
+            &c.queue,
+            &c.agent,
+            &c.sip_call_id,
+            &c.core_uuid,
+            &c.recorded,
+            &c.node,
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// The batch by columns, as UNNEST takes it.
+#[derive(Default)]
+struct Columns<'a> {
+    leg_uuid: Vec<&'a str>,
+    start_time: Vec<Timestamp>,
+    call_uuid: Vec<&'a str>,
+    head: Vec<bool>,
+    parent_uuid: Vec<Option<&'a str>>,
+    bleg_uuid: Vec<Option<&'a str>>,
+    source: Vec<&'a str>,
+    provisional: Vec<bool>,
+    vp_call: Vec<Option<&'a str>>,
+    domain: Vec<Option<&'a str>>,
+    direction: Vec<&'a str>,
+    leg_direction: Vec<&'a str>,
+    caller_id_number: Vec<Option<&'a str>>,
+    caller_id_name: Vec<Option<&'a str>>,
+    destination_number: Vec<Option<&'a str>>,
+    context: Vec<Option<&'a str>>,
+    answer_time: Vec<Option<Timestamp>>,
+    end_time: Vec<Option<Timestamp>>,
+    duration: Vec<i32>,
+    billsec: Vec<i32>,
+    hangup_cause: Vec<Option<&'a str>>,
+    hangup_cause_q850: Vec<Option<i16>>,
+    queue: Vec<Option<&'a str>>,
+    agent: Vec<Option<&'a str>>,
+    sip_call_id: Vec<Option<&'a str>>,
+    core_uuid: Vec<Option<&'a str>>,
+    recorded: Vec<bool>,
+    node: Vec<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, candidate: &'a Candidate<'_>, place: &'a Placed) {
+        let leg: &'a Leg = &candidate.leg;
+        self.leg_uuid.push(&leg.leg_uuid);
+        self.start_time.push(leg.start_time);
+        self.call_uuid.push(&place.call_uuid);
+        self.head.push(place.head);
+        self.parent_uuid.push(leg.parent_uuid.as_deref());
+        self.bleg_uuid.push(leg.bleg_uuid.as_deref());
+        self.source.push(leg.source.as_str());
+        self.provisional.push(leg.provisional);
+        self.vp_call.push(leg.vp_call.as_deref());
+        self.domain.push(leg.domain.as_deref());
+        self.direction.push(leg.direction.as_str());
+        self.leg_direction.push(leg.leg_direction.as_str());
+        self.caller_id_number.push(leg.caller_id_number.as_deref());
+        self.caller_id_name.push(leg.caller_id_name.as_deref());
+        self.destination_number.push(leg.destination_number.as_deref());
+        self.context.push(leg.context.as_deref());
+        self.answer_time.push(leg.answer_time);
+        self.end_time.push(leg.end_time);
+        self.duration.push(leg.duration);
+        self.billsec.push(leg.billsec);
+        self.hangup_cause.push(leg.hangup_cause.as_deref());
+        self.hangup_cause_q850.push(leg.hangup_cause_q850);
+        self.queue.push(leg.queue.as_deref());
+        self.agent.push(leg.agent.as_deref());
+        self.sip_call_id.push(leg.sip_call_id.as_deref());
+        self.core_uuid.push(leg.core_uuid.as_deref());
+        self.recorded.push(leg.recorded);
+        self.node.push(&candidate.node);
+    }
+}
+
+/// Ids are looked up by the names of the call's time; a domain that does not exist stays a name with a null id. The
+/// conflict clause repeats what the locks already guarantee: a final row is never replaced.
+pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
+        leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call,
+        domain, direction, leg_direction, caller_id_number, caller_id_name, destination_number,
+        context, answer_time, end_time, duration, billsec, hangup_cause, hangup_cause_q850, queue,
+        agent, sip_call_id, core_uuid, recorded, node, domain_id, queue_id, agent_user_id)
+    SELECT r.*, d.id, q.id, coalesce(e.user_id, u.id)
+      FROM unnest(
+        $1::text[], $2::timestamptz[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::text[],
+        $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+        $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int4[], $20::int4[],
+        $21::text[], $22::int2[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bool[],
+        $28::text[])
+        AS r (leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional,
+              vp_call, domain, direction, leg_direction, caller_id_number, caller_id_name,
+              destination_number, context, answer_time, end_time, duration, billsec, hangup_cause,
+              hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node)
+      LEFT JOIN voip.domains d ON d.domain = lower(r.domain)
+      LEFT JOIN voip.queues q ON q.domain_id = d.id AND q.name = r.queue
+      LEFT JOIN voip.extensions e ON e.domain_id = d.id AND e.extension = r.agent AND e.type = 'user'
+      LEFT JOIN voip.users u ON u.domain_id = d.id AND u.username = r.agent
+    ON CONFLICT (leg_uuid, start_time) DO UPDATE SET (
+        call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,
+        leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time,
+        duration, billsec, hangup_cause, hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded,
+        node, domain_id, queue_id, agent_user_id) = (
+        EXCLUDED.call_uuid, EXCLUDED.head, EXCLUDED.parent_uuid, EXCLUDED.bleg_uuid, EXCLUDED.source,
+        EXCLUDED.provisional, EXCLUDED.vp_call, EXCLUDED.domain, EXCLUDED.direction, EXCLUDED.leg_direction,
+        EXCLUDED.caller_id_number, EXCLUDED.caller_id_name, EXCLUDED.destination_number, EXCLUDED.context,
+        EXCLUDED.answer_time, EXCLUDED.end_time, EXCLUDED.duration, EXCLUDED.billsec, EXCLUDED.hangup_cause,
+        EXCLUDED.hangup_cause_q850, EXCLUDED.queue, EXCLUDED.agent, EXCLUDED.sip_call_id,
+        EXCLUDED.core_uuid, EXCLUDED.recorded, EXCLUDED.node, EXCLUDED.domain_id, EXCLUDED.queue_id,
+        EXCLUDED.agent_user_id)
+    WHERE cdr.provisional AND NOT EXCLUDED.provisional";
+
+pub(crate) const MISSING_PARTITIONS: &str = "SELECT FROM unnest($1::timestamptz[]) AS t
+    WHERE t >= '2000-01-01 00:00+00' AND t < '2100-01-01 00:00+00'
+      AND to_regclass('voip.cdr_' || to_char(t AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL";
+
+pub(crate) const ENSURE_PARTITIONS: &str =
+    "SELECT voip.ensure_cdr_partition(t) FROM unnest($1::timestamptz[]) AS t";

@@ -1,0 +1,118 @@
+//! The pool: connections to the writable server only, every wait bounded.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+
+use crate::connection::Connection;
+use crate::{Error, Result, StoreConfig};
+
+/// A connection that rested longer than this is asked whether its server still writes before it is used again. A
+/// demotion restarts the server, so a busy connection cannot miss one.
+const RESTED_MS: u64 = 1_000;
+
+pub(crate) type Pooled = managed::Object<Opener>;
+
+pub(crate) struct Opener {
+    config: Arc<StoreConfig>,
+    postgres: tokio_postgres::Config,
+}
+
+impl managed::Manager for Opener {
+    type Type = Connection;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Connection> {
+        Connection::open(&self.postgres).await
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
+        if !connection.is_usable() {
+            return Err(RecycleError::message("closed"));
+        }
+        if connection.made.elapsed() > self.config.connection_age_max {
+            return Err(RecycleError::message("too old"));
+        }
+        if connection.used.elapsed() > Duration::from_millis(RESTED_MS) {
+            connection.check_writable().await?;
+        }
+        connection.used = Instant::now();
+        Ok(())
+    }
+}
+
+/// The database, as `voip_admin` sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) config: Arc<StoreConfig>,
+    pool: managed::Pool<Opener>,
+}
+
+/// How the pool stands, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Connections open now.
+    pub open: usize,
+    /// Of these, not in use.
+    pub idle: usize,
+    /// Connections at most.
+    pub max: usize,
+    /// Callers waiting for one.
+    pub waiting: usize,
+}
+
+impl Store {
+    /// Sets up the pool. Connects to nothing: the first call that needs the database does.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a configuration without hosts or connections.
+    pub fn connect(config: StoreConfig) -> Result<Self> {
+        if config.hosts.is_empty() {
+            return Err(Error::Invalid { field: "hosts", reason: "name at least one server".to_owned() });
+        }
+        let config = Arc::new(config);
+        let opener = Opener { config: Arc::clone(&config), postgres: config.postgres() };
+        let pool = managed::Pool::builder(opener)
+            .max_size(config.connections_max.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(config.acquire_timeout))
+            .create_timeout(Some(config.connect_timeout))
+            .recycle_timeout(Some(config.tcp_user_timeout))
+            .build()
+            .map_err(|error| Error::Invalid { field: "connections_max", reason: error.to_string() })?;
+        Ok(Self { config, pool })
+    }
+
+    pub(crate) async fn connection(&self) -> Result<Pooled> {
+        self.pool.get().await.map_err(|error| match error {
+            managed::PoolError::Backend(error) => error,
+            managed::PoolError::Timeout(what) => Error::Unavailable(
+                match what {
+                    managed::TimeoutType::Wait => "all connections are in use",
+                    managed::TimeoutType::Create => "no writable server answered in time",
+                    managed::TimeoutType::Recycle => "the server stopped answering",
+                }
+                .to_owned(),
+            ),
+            other => Error::Unavailable(other.to_string()),
+        })
+    }
+
+    /// How the pool stands.
+    pub fn pool_status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus {
+            open: status.size,
+            idle: status.available,
+            max: status.max_size,
+            waiting: status.waiting,
+        }
+    }
+
+    /// Closes every connection; calls after it fail as unavailable.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
