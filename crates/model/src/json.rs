@@ -75,17 +75,17 @@ impl<'de, T: Members<'de>> DeserializeSeed<'de> for Fill<'_, T> {
 
 /// The rest of a visitor for which every scalar is nothing.
 macro_rules! scalars_are_nothing {
-    ($($visit:ident: $kind:ty),*) => {$(
-        fn $visit<E>(self, _: $kind) -> Result<Self::Value, E> {
-            Ok(Default::default())
-        }
-    )*};
     () => {
         scalars_are_nothing!(visit_str: &str, visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64);
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
             Ok(Default::default())
         }
     };
+    ($($visit:ident: $kind:ty),+) => {$(
+        fn $visit<E>(self, _: $kind) -> Result<Self::Value, E> {
+            Ok(Default::default())
+        }
+    )+};
 }
 
 impl<'de, T: Members<'de>> Visitor<'de> for Fill<'_, T> {

@@ -1,6 +1,7 @@
 //! From the body to the text of the JSON document in it.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -12,6 +13,26 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The text of a document.
+pub(super) struct Json<'a> {
+    text: Cow<'a, str>,
+    percent_decoded: bool,
+}
+
+impl Json<'_> {
+    /// Decoding may have unescaped what a caller chose, so that it looks like structure.
+    pub(super) fn is_percent_decoded(&self) -> bool {
+        self.percent_decoded
+    }
+}
+
+impl Deref for Json<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
 /// Decides by the first bytes, never by the Content-Type, which FreeSWITCH sets wrongly in one mode.
 ///
 /// | first bytes | what it is |
@@ -21,16 +42,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// | `cdr=` | base64 (`encode=base64`) |
 /// | `%7B` | percent-encoded JSON as it is spooled |
 /// | `POST ` | a saved HTTP request with one of these as its body |
-pub(super) fn unwrap(body: &[u8]) -> Result<Cow<'_, str>, String> {
+pub(super) fn unwrap(body: &[u8]) -> Result<Json<'_>, String> {
     let body = trim(body);
     let body = if body.starts_with(b"POST ") { trim(body_of_request(body)?) } else { body };
+    let mut percent_decoded = false;
     let json = match body {
         [] => return Err("the body is empty".to_owned()),
         [b'{', ..] => Cow::Borrowed(body),
-        [b'%', b'7', b'b' | b'B', ..] => percent_decode(body).into(),
+        [b'%', b'7', b'b' | b'B', ..] => {
+            percent_decoded = true;
+            percent_decode(body).into()
+        }
         [b'c', b'd', b'r', b'=', form @ ..] => match trim(form) {
             [] => return Err("cdr= is empty".to_owned()),
-            form @ [b'%' | b'{', ..] => from_form(form),
+            form @ [b'%' | b'{', ..] => {
+                percent_decoded = true;
+                from_form(form)
+            }
             base64 => from_base64(base64)?,
         },
         [b'[', ..] => return Err("the body is a JSON list; a CDR is one object".to_owned()),
@@ -42,7 +70,7 @@ pub(super) fn unwrap(body: &[u8]) -> Result<Cow<'_, str>, String> {
         _ => return Err("the body is neither JSON nor cdr=… nor percent-encoded JSON".to_owned()),
     };
     match trim(&json) {
-        [b'{', ..] => Ok(lossy(json)),
+        [b'{', ..] => Ok(Json { text: lossy(json), percent_decoded }),
         _ => Err("what is encoded in the body is no JSON object".to_owned()),
     }
 }

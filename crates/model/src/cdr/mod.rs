@@ -1,8 +1,8 @@
 //! A CDR as FreeSWITCH's mod_json_cdr or mod_format_cdr posts it, or leaves it in its spool, read into a [`Leg`].
 //!
 //! In: the body, byte by byte as it came. Out: a [`Leg`], or a [`Rejected`] that says why not. In three steps: the body is unwrapped
-//! to JSON by its first bytes (`body`), the JSON is read, after a repair if it has to be (`document`, `repair`), and what it says is
-//! interpreted (`interpret`).
+//! to JSON by its first bytes (`body`), the JSON is read, after a repair if it has to be (`document`, `repair`, `seal`), and what it
+//! says is interpreted (`interpret`).
 //!
 //! Reading is lenient, because a CDR that is refused is work for a person; interpreting is not inventive, because it is
 //! money. Body, nesting and text are bounded, and so is the work: every step is linear in the body.
@@ -11,6 +11,7 @@ mod body;
 mod document;
 mod interpret;
 mod repair;
+mod seal;
 
 pub use crate::Rejected;
 
@@ -35,16 +36,23 @@ pub fn parse(body: &[u8], uuid_hint: Option<&str>) -> Result<Leg, Rejected> {
     read(&json, hint.as_deref()).map_err(|reason| Rejected::new(hint.or_else(|| find_uuid(&json)), reason))
 }
 
-fn read(json: &str, uuid_hint: Option<&str>) -> Result<Leg, String> {
-    let strict = match json::read::<Document>(json) {
-        Ok(document) => return interpret::leg(&document, uuid_hint),
-        Err(error) => error,
-    };
-    let repaired =
-        repair::repair(json).map_err(|broken| format!("not valid JSON ({strict}), and {broken}"))?;
-    let document = json::read::<Document>(&repaired)
-        .map_err(|error| format!("not valid JSON ({strict}), nor after a repair ({error})"))?;
-    interpret::leg(&document, uuid_hint)
+fn read(json: &body::Json, uuid_hint: Option<&str>) -> Result<Leg, String> {
+    match json::read::<Document>(json) {
+        Ok(document) if json.is_percent_decoded() => interpret_sealed(&document, json, uuid_hint),
+        Ok(document) => interpret::leg(&document, uuid_hint),
+        Err(strict) => {
+            let repaired =
+                repair::repair(json).map_err(|broken| format!("not valid JSON ({strict}), and {broken}"))?;
+            let document = json::read::<Document>(&repaired)
+                .map_err(|error| format!("not valid JSON ({strict}), nor after a repair ({error})"))?;
+            interpret_sealed(&document, json, uuid_hint)
+        }
+    }
+}
+
+fn interpret_sealed(document: &Document, json: &str, uuid_hint: Option<&str>) -> Result<Leg, String> {
+    seal::check(&document.variables, json)?;
+    interpret::leg(document, uuid_hint)
 }
 
 /// The first `"uuid":"…"` in a text that could not be read as a document.

@@ -2,11 +2,9 @@
 //!
 //! With `encode=true` and `encode-values=true`, FreeSWITCH's defaults, decoding once also decodes the values: `%0A` becomes a raw line
 //! break inside a string, `%22` a bare quote. The structure around the strings is sound, so a quote ends a string only where what
-//! follows it can follow a string there.
+//! follows it can follow a string there..
 //!
-//! A caller can choose a name that looks like structure. He cannot take away the true members that follow it, so a document in
-//! which one of [`SEALED`] stands twice, or elsewhere than among the variables, is refused. With `encode=false`, as the
-//! platform configures FreeSWITCH, none of this is needed.
+//! A caller can choose a name that looks like structure: `seal` finds him out.
 
 use serde::de::IgnoredAny;
 
@@ -16,9 +14,6 @@ const DEPTH_MAX: usize = 32;
 const KEY_MAX_BYTES: usize = 128;
 /// Most blanks skipped where structure is looked for behind a quote.
 const BLANKS_MAX: usize = 32;
-/// Variables that every document has once, after all that a caller can choose.
-const SEALED: [&str; 6] =
-    ["start_uepoch", "answer_uepoch", "end_uepoch", "duration", "billsec", "hangup_cause"];
 
 /// The text with strings ending where the structure says, and with everything escaped that may not stand in one. That
 /// the structure is sound is left to the parser that reads it next.
@@ -27,8 +22,7 @@ const SEALED: [&str; 6] =
 /// Why it cannot be done, as the end of a sentence.
 pub(super) fn repair(text: &str) -> Result<String, String> {
     let json = String::with_capacity(text.len() + text.len() / 16);
-    let mut repair =
-        Repair { text, at: 0, json, open: Vec::new(), before: b' ', sealed: [false; SEALED.len()] };
+    let mut repair = Repair { text, at: 0, json, open: Vec::new(), before: b' ' };
     while let Some(byte) = repair.byte(0) {
         repair.token(byte)?;
     }
@@ -43,8 +37,6 @@ struct Repair<'a> {
     open: Vec<Container<'a>>,
     /// The last byte of structure.
     before: u8,
-    /// Which of [`SEALED`] were seen.
-    sealed: [bool; SEALED.len()],
 }
 
 struct Container<'a> {
@@ -83,15 +75,6 @@ impl<'a> Repair<'a> {
             return Err(format!("at byte {} a member's name is not one", self.at));
         };
         let key = &self.text[self.at + 1..end];
-        if let Some(which) = SEALED.iter().position(|sealed| *sealed == key) {
-            let among_variables = self.open.len() == 2 && self.open[0].key == "variables";
-            if !among_variables || self.sealed[which] {
-                return Err(format!(
-                    "{key} is there twice or in the wrong place, so that a value may have forged it"
-                ));
-            }
-            self.sealed[which] = true;
-        }
         if let Some(container) = self.open.last_mut() {
             container.key = key;
         }
@@ -130,7 +113,7 @@ impl<'a> Repair<'a> {
     fn escape(&mut self) {
         let pair = |at: usize| self.text.get(at..at + 6).filter(|hex| hex.starts_with("\\u")).and_then(unit);
         let length = match self.byte(1) {
-            Some(b'"') if self.ends_string(self.at + 1) => 1,
+            Some(b'"') if self.among_variables() && self.ends_string(self.at + 1) => 1,
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') => match (pair(self.at), pair(self.at + 6)) {
                 (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
@@ -170,33 +153,39 @@ impl<'a> Repair<'a> {
         let next = self.past_blanks(quote + 1);
         match self.at_place(next) {
             None => true,
-            Some(b'}') => self.in_object() && self.follows_container(next + 1),
-            Some(b']') => !self.in_object() && self.follows_container(next + 1),
-            Some(b',') => {
-                let element = self.past_blanks(next + 1);
-                match self.at_place(element) {
-                    Some(b'"') => !self.in_object() || self.key_end(element).is_some(),
-                    Some(b'{' | b'[') => !self.in_object(),
-                    _ => false,
-                }
-            }
+            Some(b'}') => self.in_object() && self.continues(next + 1),
+            Some(b']') => !self.in_object() && self.continues(next + 1),
+            Some(b',') => !self.in_object() || self.key_end(self.past_blanks(next + 1)).is_some(),
             _ => false,
         }
     }
 
     /// Whether the text from here on can follow the end of a list or object.
-    fn follows_container(&self, place: usize) -> bool {
-        matches!(self.at_place(self.past_blanks(place)), None | Some(b',' | b'}' | b']'))
+    fn continues(&self, place: usize) -> bool {
+        let next = self.past_blanks(place);
+        match self.at_place(next) {
+            None | Some(b'}' | b']') => true,
+            Some(b',') => {
+                let element = self.past_blanks(next + 1);
+                matches!(self.at_place(element), Some(b'{' | b'[')) || self.key_end(element).is_some()
+            }
+            _ => false,
+        }
     }
 
-    /// The closing quote of a member's name that begins at this quote: a plain word, and a colon behind it.
+    /// The closing quote of a member's name whose opening quote stands here: a plain word, and a colon behind it.
     fn key_end(&self, quote: usize) -> Option<usize> {
-        let rest = self.text.as_bytes().get(quote + 1..)?;
+        let rest = self.text.as_bytes().get(quote..)?.strip_prefix(b"\"")?;
         let length = rest.iter().take(KEY_MAX_BYTES + 1).position(|&b| b == b'"')?;
         let plain =
             rest[..length].iter().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b',' | b'{' | b'}'));
         let end = quote + 1 + length;
         (plain && self.at_place(self.past_blanks(end + 1)) == Some(b':')).then_some(end)
+    }
+
+    /// Whether this is where values are encoded, and so where a backslash can be bare.
+    fn among_variables(&self) -> bool {
+        self.open.len() == 2 && self.open[0].key == "variables"
     }
 
     fn in_object(&self) -> bool {
