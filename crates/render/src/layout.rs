@@ -21,6 +21,7 @@ pub struct Paths {
     pub kamailio_etc: PathBuf,
     pub freeswitch_etc: PathBuf,
     pub voip_admin_etc: PathBuf,
+    pub media_double_etc: PathBuf,
 
     pub postgresql_data: PathBuf,
     /// Folder of the unix socket.
@@ -106,6 +107,7 @@ impl Layout {
             kamailio_etc: etc.join("kamailio"),
             freeswitch_etc: etc.join("freeswitch"),
             voip_admin_etc: etc.join("voip-admin"),
+            media_double_etc: etc.join("media-double"),
             postgresql_data: root.join("data/postgresql"),
             postgresql_socket: root.join("run/postgresql"),
             redis_data: root.join("data/redis"),
@@ -143,6 +145,7 @@ impl Layout {
             kamailio_etc: "/etc/kamailio".into(),
             freeswitch_etc: "/etc/freeswitch".into(),
             voip_admin_etc: "/etc/voip-admin".into(),
+            media_double_etc: "/etc/media-double".into(),
             postgresql_data: Path::new("/var/lib/postgresql").join(version).join("main"),
             postgresql_socket: "/run/postgresql".into(),
             redis_data: "/var/lib/redis".into(),

@@ -33,6 +33,7 @@ fn no_secret_stands_in_a_file_others_may_read() {
         &secrets.esl,
         &secrets.api_key,
         &secrets.cluster_key,
+        &secrets.sip_dialog,
     ];
     for file in common::dev(&Ports::dev(0), root(), "u") {
         assert_eq!(file.mode & 0o007, 0, "{} is open to everybody", file.path);

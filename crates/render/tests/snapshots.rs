@@ -41,3 +41,8 @@ fn kamailio() {
 fn freeswitch() {
     insta::assert_snapshot!(engine("freeswitch"));
 }
+
+#[test]
+fn media_double() {
+    insta::assert_snapshot!(engine("media-double"));
+}

@@ -34,6 +34,8 @@ pub struct Secrets {
     pub api_key: String,
     /// Shared by the nodes: seals trunk secrets and signs the agents' messages.
     pub cluster_key: String,
+    /// Shared by the nodes: signs what Kamailio writes into Record-Route, so that either node knows its dialogs.
+    pub sip_dialog: String,
     /// Extension → SIP password.
     pub phones: BTreeMap<String, String>,
 }
@@ -74,6 +76,7 @@ impl Secrets {
             esl: password()?,
             api_key: format!("tdm_{}", random(KEY_CHARS)?),
             cluster_key: random(KEY_CHARS)?,
+            sip_dialog: password()?,
             phones: phones.into_iter().map(|p| Ok((p.to_owned(), password()?))).collect::<io::Result<_>>()?,
         })
     }
@@ -158,6 +161,7 @@ impl Secrets {
             ("esl", &self.esl),
             ("api_key", &self.api_key),
             ("cluster_key", &self.cluster_key),
+            ("sip_dialog", &self.sip_dialog),
         ];
         let phones =
             self.phones.iter().map(|(phone, password)| (format!("phones.{phone}"), password.as_str()));

@@ -1,1 +1,23 @@
-fn main() {}
+//! `tandem`: writes a platform's configuration from one file, and runs the dev node.
+#![forbid(unsafe_code)]
+
+mod call;
+mod cli;
+mod dev;
+mod files;
+mod init;
+mod render_command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tandem: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

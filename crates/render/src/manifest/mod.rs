@@ -3,6 +3,7 @@
 
 mod freeswitch;
 mod kamailio;
+mod media_double;
 mod postgresql;
 mod redis;
 mod voip_admin;
@@ -24,6 +25,8 @@ pub struct Template {
 pub enum When {
     Always,
     DevOnly,
+    /// Never on a server: the media double is a test program.
+    DevAndLab,
     /// Included by other templates, never written.
     Partial,
 }
@@ -33,6 +36,7 @@ impl When {
         match self {
             Self::Always => true,
             Self::DevOnly => shape == Shape::Dev,
+            Self::DevAndLab => shape != Shape::Node,
             Self::Partial => false,
         }
     }
@@ -56,7 +60,14 @@ pub(crate) use template;
 
 /// Every template, engine by engine, in the order the engines start.
 pub fn templates() -> impl Iterator<Item = &'static Template> {
-    [postgresql::FILES, redis::FILES, voip_admin::FILES, freeswitch::FILES, kamailio::FILES]
-        .into_iter()
-        .flatten()
+    [
+        postgresql::FILES,
+        redis::FILES,
+        voip_admin::FILES,
+        freeswitch::FILES,
+        media_double::FILES,
+        kamailio::FILES,
+    ]
+    .into_iter()
+    .flatten()
 }

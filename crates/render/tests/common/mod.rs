@@ -23,6 +23,7 @@ pub fn secrets(cluster: &Cluster) -> Secrets {
         esl: secret("esl"),
         api_key: format!("tdm_{}", secret("apiKey")),
         cluster_key: secret("clusterKey"),
+        sip_dialog: secret("sipDialog"),
         phones: cluster
             .demo
             .extensions

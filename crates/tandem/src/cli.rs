@@ -1,0 +1,130 @@
+//! Every command, in one place.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use spec::PORT_OFFSET_MAX;
+
+use crate::{dev, init, render_command};
+
+#[derive(Parser)]
+#[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a new cluster.yaml, every key explained, and its secrets.
+    Init {
+        /// A single node on this machine's loopback.
+        #[arg(long, required = true)]
+        dev: bool,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        ports: Ports,
+    },
+    /// Write every configuration file of a node below a folder.
+    Render {
+        /// The node's name in cluster.yaml.
+        #[arg(long)]
+        node: String,
+        #[arg(long)]
+        out: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Run the dev node.
+    Dev {
+        #[command(subcommand)]
+        command: Dev,
+    },
+}
+
+/// Where cluster.yaml and secrets.yaml are.
+#[derive(Args)]
+struct Place {
+    /// The cluster's folder.
+    #[arg(long, env = "TANDEM_DIR", default_value = ".tandem", value_name = "FOLDER")]
+    dir: PathBuf,
+}
+
+#[derive(Args)]
+struct Ports {
+    /// Added to every port, so that several dev nodes run side by side; RTP takes 1000 ports.
+    #[arg(long, env = "TANDEM_PORT_OFFSET", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=i64::from(PORT_OFFSET_MAX)))]
+    port_offset: u16,
+}
+
+#[derive(Subcommand)]
+enum Dev {
+    /// Start the node, or say that it runs already.
+    Up {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        ports: Ports,
+    },
+    /// Stop the node; its data stays.
+    Down {
+        #[command(flatten)]
+        place: Place,
+        /// Remove its data, configuration and secrets too.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// What runs, as what, since when.
+    Status {
+        #[command(flatten)]
+        place: Place,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The engines' logs.
+    Logs {
+        /// Of one engine only.
+        engine: Option<String>,
+        /// Keep showing what comes.
+        #[arg(short, long)]
+        follow: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Two phones call each other and a queue; the calls' records are printed from the API.
+    Call {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// What `up` leaves running: starts the engines, restarts what dies.
+    #[command(hide = true)]
+    Supervise {
+        #[arg(long)]
+        plan: PathBuf,
+    },
+    /// Becomes an engine that does not outlive the supervisor.
+    #[command(hide = true)]
+    Exec(dev::ExecArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What to tell the user: one line a cause.
+pub fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Init { dev: _, place, ports } => init::run(&place.dir, ports.port_offset),
+        Command::Render { node, out, place } => render_command::run(&place.dir, &node, &out),
+        Command::Dev { command } => match command {
+            Dev::Up { place, ports } => dev::up(&place.dir, ports.port_offset),
+            Dev::Down { place, purge } => dev::down(&place.dir, purge),
+            Dev::Status { place, json } => dev::status(&place.dir, json),
+            Dev::Logs { engine, follow, place } => dev::logs(&place.dir, engine.as_deref(), follow),
+            Dev::Call { place } => dev::call(&place.dir),
+            Dev::Supervise { plan } => dev::supervise(&plan),
+            Dev::Exec(args) => dev::exec(&args),
+        },
+    }
+}

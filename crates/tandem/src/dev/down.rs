@@ -1,0 +1,65 @@
+//! `tandem dev down`: stops the node; its data stays unless it is purged.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use spec::CLUSTER_FILE;
+
+use super::{Place, status, supervise};
+
+/// The sum of the engines' own limits, and some.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
+
+pub fn down(dir: &Path, purge: bool) -> Result<()> {
+    if fs::symlink_metadata(dir).is_err() {
+        println!("there is no dev node in {}", dir.display());
+        return Ok(());
+    }
+    let place = Place::existing(dir)?;
+    if supervise::is_running(&place.run())? {
+        stop(&place)?;
+        println!("stopped");
+    } else {
+        println!("the node does not run");
+    }
+    if purge {
+        remove(&place)?;
+        println!("removed its data, configuration and secrets");
+    }
+    Ok(())
+}
+
+fn stop(place: &Place) -> Result<()> {
+    let supervisor =
+        status::read(place).and_then(|s| s.supervisor).context("the supervisor's status is unreadable")?;
+    if !supervisor.alive_as(place.user.uid.as_raw()) {
+        bail!(
+            "the status file names another supervisor than the one that runs; see 'ps -u {}'",
+            place.user.name
+        );
+    }
+    kill(Pid::from_raw(supervisor.pid), Signal::SIGTERM).context("telling the supervisor to stop")?;
+    let until = Instant::now() + DOWN_TIMEOUT;
+    while supervise::is_running(&place.run())? {
+        if Instant::now() > until {
+            bail!("still stopping after {} s; see 'make logs'", DOWN_TIMEOUT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn remove(place: &Place) -> Result<()> {
+    if !place.root.join(CLUSTER_FILE).exists() {
+        bail!("{} holds no {CLUSTER_FILE}: not ours to remove", place.root.display());
+    }
+    fs::remove_dir_all(&place.root).with_context(|| format!("removing {}", place.root.display()))?;
+    if fs::symlink_metadata(&place.shown).is_ok_and(|m| m.is_symlink()) {
+        fs::remove_file(&place.shown).with_context(|| format!("removing {}", place.shown.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! `.tandem/env`: shell assignments for people and tests. Its keys are a contract (design, section 7).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use spec::{Cluster, Secrets};
+
+use super::Place;
+use crate::files;
+
+/// How to reach the dev node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Env {
+    /// `http://127.0.0.1:8080`: paths start with `/api`.
+    pub api: String,
+    /// A platform administrator's.
+    pub api_key: String,
+    /// Scheme, host and port of `/fs/...`.
+    pub fs_url: String,
+    pub fs_user: String,
+    pub fs_password: String,
+    /// Host and port phones register at.
+    pub sip: String,
+    pub domain: String,
+    /// Extension and password, in order.
+    pub phones: Vec<(String, String)>,
+    /// DSN of voip_admin.
+    pub pg: String,
+    pub redis: String,
+    /// `freeswitch`, or `double` for the media double.
+    pub media: String,
+    /// FreeSWITCH's err-log-dir.
+    pub spool: PathBuf,
+}
+
+impl Env {
+    /// Of a dev node, whose every port is on loopback.
+    pub fn of(cluster: &Cluster, secrets: &Secrets, media: &str, spool: &Path) -> Self {
+        let ports = &cluster.ports;
+        let http = format!("http://127.0.0.1:{}", ports.api);
+        Self {
+            api: http.clone(),
+            api_key: secrets.api_key.clone(),
+            fs_url: http,
+            fs_user: secrets.fs_http_user.clone(),
+            fs_password: secrets.fs_http_password.clone(),
+            sip: format!("127.0.0.1:{}", ports.sip),
+            domain: cluster.demo.domain.clone(),
+            phones: secrets.phones.clone().into_iter().collect(),
+            pg: format!(
+                "postgresql://voip_admin:{}@127.0.0.1:{}/voip_platform",
+                secrets.db_voip_admin, ports.postgresql
+            ),
+            redis: format!("redis://:{}@127.0.0.1:{}/0", secrets.redis, ports.redis),
+            media: media.into(),
+            spool: spool.into(),
+        }
+    }
+
+    /// Reads the file of a node that was started.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let place = Place::existing(dir)?;
+        let file = place.env_file();
+        let text = files::read(&file).with_context(|| format!("reading {}", file.display()))?.with_context(
+            || format!("there is no {}; start the node with 'make up'", dir.join("env").display()),
+        )?;
+        Self::parse(&text).with_context(|| format!("{} is damaged; 'make up' writes it anew", file.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let values: BTreeMap<&str, &str> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key, value.trim_matches('\'')))
+            .collect();
+        let get =
+            |key: &str| values.get(key).map(|v| (*v).to_owned()).with_context(|| format!("{key} is missing"));
+        let phones = get("TANDEM_PHONES")?;
+        Ok(Self {
+            api: get("TANDEM_API")?,
+            api_key: get("TANDEM_API_KEY")?,
+            fs_url: get("TANDEM_FS_URL")?,
+            fs_user: get("TANDEM_FS_USER")?,
+            fs_password: get("TANDEM_FS_PASSWORD")?,
+            sip: get("TANDEM_SIP")?,
+            domain: get("TANDEM_DOMAIN")?,
+            phones: phones
+                .split(',')
+                .map(|p| {
+                    p.split_once(':').map(|(e, w)| (e.into(), w.into())).context("TANDEM_PHONES is wrong")
+                })
+                .collect::<Result<_>>()?,
+            pg: get("TANDEM_PG")?,
+            redis: get("TANDEM_REDIS")?,
+            media: get("TANDEM_MEDIA")?,
+            spool: get("TANDEM_SPOOL")?.into(),
+        })
+    }
+
+    /// The file, for mode 0600.
+    pub fn to_shell(&self) -> String {
+        let phones: Vec<String> = self.phones.iter().map(|(e, w)| format!("{e}:{w}")).collect();
+        [
+            ("TANDEM_API", self.api.as_str()),
+            ("TANDEM_API_KEY", &self.api_key),
+            ("TANDEM_FS_URL", &self.fs_url),
+            ("TANDEM_FS_USER", &self.fs_user),
+            ("TANDEM_FS_PASSWORD", &self.fs_password),
+            ("TANDEM_SIP", &self.sip),
+            ("TANDEM_DOMAIN", &self.domain),
+            ("TANDEM_PHONES", &phones.join(",")),
+            ("TANDEM_PG", &self.pg),
+            ("TANDEM_REDIS", &self.redis),
+            ("TANDEM_MEDIA", &self.media),
+            ("TANDEM_SPOOL", &self.spool.to_string_lossy()),
+        ]
+        .iter()
+        .map(|(key, value)| format!("{key}={}\n", quoted(value)))
+        .collect()
+    }
+}
+
+/// As it is where a shell reads it so; only the folder's name can need quotes.
+fn quoted(value: &str) -> String {
+    if value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:@,+-".contains(&b)) {
+        return value.to_owned();
+    }
+    format!("'{value}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use spec::{Ports, dev_cluster_yaml};
+
+    use super::*;
+
+    #[test]
+    fn is_read_back_and_understood_by_a_shell() {
+        let cluster =
+            Cluster::parse("c", &dev_cluster_yaml(uuid::Uuid::nil(), "t", &Ports::dev(1000))).unwrap();
+        let secrets =
+            Secrets::generate(cluster.demo.extensions.iter().map(|e| e.extension.as_str())).unwrap();
+        let env = Env::of(&cluster, &secrets, "double", Path::new("/tmp/a b/spool"));
+        assert_eq!(Env::parse(&env.to_shell()).unwrap(), env);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("env");
+        std::fs::write(&file, env.to_shell()).unwrap();
+        let script =
+            format!(". {}; printf '%s %s %s' $TANDEM_API $TANDEM_SIP \"$TANDEM_SPOOL\"", file.display());
+        let out = std::process::Command::new("sh").arg("-euc").arg(script).output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert_eq!(text, "http://127.0.0.1:9080 127.0.0.1:6060 /tmp/a b/spool");
+        assert_eq!(env.phones.len(), 10);
+        assert_eq!(env.phones[0].0, "1001");
+    }
+}

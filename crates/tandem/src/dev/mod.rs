@@ -1,0 +1,39 @@
+//! The dev node: everything of a node on this machine's loopback, unprivileged, without systemd.
+//!
+//! In: a folder with cluster.yaml. Out: running engines, `.tandem/env`, a status file. [`up`] prepares and leaves a
+//! supervisor behind, which knows nothing but its plan; the other commands read what the supervisor writes.
+//!
+//! Architecture invariant: the engines run exactly what `render` writes. Nothing here edits a configuration file.
+
+mod down;
+mod env_file;
+mod exec;
+mod holder;
+mod logs;
+mod place;
+mod plan;
+mod ports;
+mod process;
+pub mod programs;
+mod status;
+mod steps;
+mod supervise;
+mod up;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+pub use down::down;
+pub use env_file::Env;
+pub use exec::{ExecArgs, exec};
+pub use logs::logs;
+pub use place::Place;
+pub use status::status;
+pub use supervise::supervise;
+pub use up::up;
+
+/// `tandem dev call`: against the node in `dir`.
+pub fn call(dir: &Path) -> Result<()> {
+    crate::call::run(&Env::read(dir)?)
+}
