@@ -28,12 +28,13 @@ pub enum OpenError {
     Io { location: String, doing: String, source: io::Error },
 }
 
-/// Why a record was not acknowledged. Except for `TooLarge` and `Full` it may still be in the journal.
+/// Why a record was not acknowledged. It may all the same be handed out later, as with any log: after a crash, or
+/// when only the answer was lost.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
     #[error("the record's {part} has {bytes} bytes, at most {bytes_max} are taken")]
     TooLarge { part: &'static str, bytes: usize, bytes_max: usize },
-    /// Back-pressure: nothing was stored. The journal takes records again by itself once there is room.
+    /// Back-pressure. The journal takes records again by itself once there is room.
     #[error("the journal is full ({reason}): try again in {retry_after_s} s")]
     Full { reason: FullReason, retry_after_s: u32 },
     /// The disk failed. After a failed fsync the kernel may have dropped the pages it could not write, and the

@@ -34,8 +34,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(next_seq: u64, forgotten: RangeSet) -> Self {
-        Self { next_seq, forgotten, ..Self::default() }
+    pub(crate) fn new(forgotten: RangeSet) -> Self {
+        Self { forgotten, next_seq: 1, ..Self::default() }
     }
 
     pub(crate) fn add_segment(&mut self, name: SegmentName, bytes: u64) {
@@ -65,21 +65,20 @@ impl Index {
         if first <= last {
             for records in [&mut self.pending, &mut self.unreadable] {
                 let gone: Vec<u64> = records.range(first..=last).map(|(&seq, _)| seq).collect();
-                self.unsaved += gone.len() as u64;
                 for record in gone.iter().filter_map(|seq| records.remove(seq)) {
                     if let Some(segment) = self.segments.get_mut(&record.segment.first_seq) {
                         segment.held_records -= 1;
                     }
                 }
             }
-            self.forgotten.insert(first..=last);
+            self.unsaved += self.forgotten.insert(first..=last);
         }
         range.is_empty() || *range.end() < self.next_seq
     }
 
     /// Seqs that are not to be given out and hold nothing.
     pub(crate) fn skip(&mut self, seqs: RangeInclusive<u64>) {
-        self.forgotten.insert(seqs);
+        self.unsaved += self.forgotten.insert(seqs);
     }
 
     pub(crate) fn forgotten(&self) -> &RangeSet {

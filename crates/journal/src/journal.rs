@@ -97,7 +97,7 @@ impl Journal {
             return Err(OpenError::Locked { location: storage.location(), holder });
         }
         let Recovered { journal, index, active, saved_next_seq, report } =
-            recover(&*storage, &limits).inspect_err(|_| storage.unlock())?;
+            recover(&*storage).inspect_err(|_| storage.unlock())?;
         if report.needs_attention() {
             tracing::error!(
                 journal = storage.location(),

@@ -14,6 +14,7 @@
 //! Architecture invariant: knows nothing of calls, HTTP, Redis or SQL.
 #![forbid(unsafe_code)]
 
+mod disk;
 mod error;
 mod format;
 mod fs;

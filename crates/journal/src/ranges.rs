@@ -8,11 +8,14 @@ use std::ops::RangeInclusive;
 pub(crate) struct RangeSet(BTreeMap<u64, u64>);
 
 impl RangeSet {
-    pub(crate) fn insert(&mut self, range: RangeInclusive<u64>) {
-        let (mut start, mut end) = range.into_inner();
-        if start > end {
-            return;
+    /// Returns how many seqs are new to the set.
+    pub(crate) fn insert(&mut self, range: RangeInclusive<u64>) -> u64 {
+        if range.is_empty() {
+            return 0;
         }
+        let new = self.gaps(range.clone()).into_iter().map(|gap| (gap.end() - gap.start()).saturating_add(1));
+        let new = new.fold(0, u64::saturating_add);
+        let (mut start, mut end) = range.into_inner();
         while let Some((&s, &e)) = self.0.range(..=end.saturating_add(1)).next_back() {
             if e.saturating_add(1) < start {
                 break;
@@ -22,6 +25,7 @@ impl RangeSet {
             self.0.remove(&s);
         }
         self.0.insert(start, end);
+        new
     }
 
     pub(crate) fn contains(&self, seq: u64) -> bool {
@@ -45,14 +49,15 @@ impl RangeSet {
     pub(crate) fn gaps(&self, within: RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
         let (mut next, last) = within.into_inner();
         let mut gaps = Vec::new();
-        for range in self.iter() {
-            if *range.start() > last {
+        let from = self.0.range(..=next).next_back().map_or(next, |(&start, _)| start);
+        for (&start, &end) in self.0.range(from..) {
+            if start > last {
                 break;
             }
-            if *range.start() > next {
-                gaps.push(next..=*range.start() - 1);
+            if start > next {
+                gaps.push(next..=start - 1);
             }
-            match range.end().checked_add(1) {
+            match end.checked_add(1) {
                 Some(after) => next = next.max(after),
                 None => return gaps,
             }
@@ -78,8 +83,9 @@ mod tests {
             let mut set = RangeSet::default();
             let mut plain = BTreeSet::new();
             for (start, length) in ranges {
-                set.insert(start..=start + length);
+                let before = plain.len();
                 plain.extend(start..=start + length);
+                prop_assert_eq!(set.insert(start..=start + length), (plain.len() - before) as u64);
             }
             for seq in 0..80 {
                 prop_assert_eq!(set.contains(seq), plain.contains(&seq));

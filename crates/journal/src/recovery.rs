@@ -3,19 +3,19 @@
 //! Order matters. Names and the newest segment are synced before anything read from them is handed out: a process
 //! that was killed (no power cut) left them in memory only, and a later power cut would take them away again.
 
-use std::io;
 use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-use crate::format::{FORMAT_VERSION, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Seed, SegmentHeader};
+use crate::OpenError;
+use crate::disk::{Disk, SegmentContent};
+use crate::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Seed};
 use crate::index::Index;
 use crate::ranges::RangeSet;
-use crate::segment::{self, Content, SegmentName, StepError, TEMPORARY_SUFFIX};
-use crate::state::{DAMAGED_STATE_FILE, Decoded, STATE_FILE, State};
-use crate::storage::{Storage, StorageFile, SyncPoint};
+use crate::segment::{self, Scan, SegmentName};
+use crate::state::State;
+use crate::storage::{Storage, SyncPoint};
 use crate::writer::Active;
-use crate::{Limits, OpenError};
 
 /// What opening found. Only `damaged`, `missing` and `state_damaged` ask for action: a crash or a power cut alone
 /// never causes them, a failing disk or a hand in the directory does.
@@ -23,6 +23,7 @@ use crate::{Limits, OpenError};
 pub struct Recovery {
     /// There was no journal; this one has a new id.
     pub created: bool,
+    /// Files, damaged ones included.
     pub segments: usize,
     pub pending_records: usize,
     /// Bytes of records that were being written, and so not acknowledged, when the process or the power went.
@@ -30,11 +31,11 @@ pub struct Recovery {
     /// Segments with damage. They are kept, read as far as they can be, and reported at every opening until
     /// somebody moves them away.
     pub damaged: Vec<Damaged>,
-    /// Acknowledged and not forgotten, but in no segment. Reported at every opening until passed to
-    /// [`Journal::forget`](crate::Journal::forget).
+    /// Seqs that were given out and not forgotten, but are in no segment. Reported at every opening until passed
+    /// to [`Journal::forget`](crate::Journal::forget).
     pub missing: Vec<RangeInclusive<u64>>,
-    /// The state file could not be read and is kept aside: records already stored elsewhere are handed out again,
-    /// and those of deleted segments are counted as missing.
+    /// The state file is not there, or could not be read and is kept aside (and reported until somebody moves it
+    /// away): records already stored elsewhere are handed out again, those of deleted segments count as missing.
     pub state_damaged: bool,
 }
 
@@ -45,6 +46,7 @@ pub struct Damaged {
     pub file: String,
     /// Records that could still be read out of it.
     pub readable_records: usize,
+    /// Bytes that should be records and are not.
     pub damaged_bytes: u64,
 }
 
@@ -64,194 +66,156 @@ pub(crate) struct Recovered {
     pub(crate) report: Recovery,
 }
 
-/// One segment file that was read.
-struct Read {
-    file: Box<dyn StorageFile>,
-    content: Content,
-    header: Option<SegmentHeader>,
+/// Opens the journal; the caller holds the lock.
+pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
+    let disk = Disk(storage);
+    let files = disk.tidy()?;
+    let (state, state_damaged) = disk.read_state(&files)?;
+    let names = segment_names(&files);
+    let known_id = disk.identify(&names, state.as_ref())?;
+    // A journal begins with its state: segments without one lack what tells deleted segments from lost ones.
+    let state_damaged = state_damaged || (state.is_none() && !names.is_empty());
+    let state_is_due = state.is_none() && names.is_empty();
+    let (saved_next_seq, forgotten) = state.map_or((1, RangeSet::default()), |s| (s.next_seq, s.forgotten));
+
+    let mut survey = Survey {
+        disk: &disk,
+        journal: known_id.unwrap_or_else(Uuid::new_v4),
+        durable_below: saved_next_seq,
+        next_seq: saved_next_seq.max(forgotten.max().saturating_add(1)),
+        index: Index::new(forgotten),
+        found: RangeSet::default(),
+        report: Recovery { created: known_id.is_none(), state_damaged, ..Recovery::default() },
+    };
+    let mut active = None;
+    for (position, &name) in names.iter().enumerate() {
+        match names.get(position + 1) {
+            Some(next) => survey.read_sealed(name, next.first_seq)?,
+            None => active = survey.read_newest(name)?,
+        }
+    }
+    if state_is_due || survey.index.unsaved() > 0 {
+        survey.save_state()?;
+    }
+    survey.finish(active, saved_next_seq)
 }
 
-/// Opens the journal; the caller holds the lock.
-pub(crate) fn recover(storage: &dyn Storage, limits: &Limits) -> Result<Recovered, OpenError> {
-    let disk = Disk(storage);
-    disk.io("sync the directory above", storage.sync_parent(SyncPoint::ParentDirectory))?;
-    let files = disk.io("list the directory", storage.list())?;
-    for temporary in files.iter().filter(|file| file.ends_with(TEMPORARY_SUFFIX)) {
-        disk.io("remove a temporary file", storage.remove(temporary))?;
-    }
-    disk.io("sync the directory", storage.sync_dir(SyncPoint::DirectoryRecovered))?;
-
-    let mut report = Recovery::default();
-    let state = disk.read_state(&files, &mut report)?;
+fn segment_names(files: &[String]) -> Vec<SegmentName> {
     let mut names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
     names.sort_unstable();
-    // A copy somebody made of a segment that was mended since is not part of the journal.
+    // A damaged segment beside one that somebody mended is not part of the journal.
     names.dedup_by_key(|name| name.first_seq);
-    let journal = disk.identify(&names, state.as_ref())?;
-    report.created = journal.is_none();
-    let journal = journal.unwrap_or_else(Uuid::new_v4);
-
-    let (durable_below, forgotten) = state.map_or((1, RangeSet::default()), |s| (s.next_seq, s.forgotten));
-    let mut index = Index::new(1, forgotten);
-    let mut found = RangeSet::default();
-    let mut active = None;
-    let mut next_seq = durable_below.max(index.forgotten().max() + 1);
-    for (position, &name) in names.iter().enumerate() {
-        let next_first_seq = names.get(position + 1).map(|next| next.first_seq);
-        let read = disk.read_segment(name)?;
-        let seed = Seed::new(journal, name.first_seq);
-        let scan = segment::scan(&read.content.bytes, seed, name.first_seq, next_first_seq, durable_below);
-        let end_seq = scan.entries.last().map_or(name.first_seq, |entry| entry.seq + 1);
-        next_seq = next_seq.max(end_seq);
-        let ends_early = end_seq < next_first_seq.unwrap_or(durable_below);
-        let mut bytes = read.content.bytes.len() as u64;
-        let unread_bytes = bytes - scan.end;
-        let damaged = name.damaged
-            || read.header.is_none()
-            || read.content.unreadable
-            || scan.damaged_bytes > 0
-            || (ends_early && unread_bytes > 0);
-        if next_first_seq.is_none() {
-            if damaged {
-                // What cannot be read at its end were records too, and their seqs must not be given out again.
-                let skipped = next_seq..=next_seq + unread_bytes / RECORD_HEADER_BYTES as u64;
-                next_seq = skipped.end() + 1;
-                index.skip(skipped);
-            } else if unread_bytes > 0 {
-                report.torn_bytes = unread_bytes;
-                bytes = scan.end;
-                disk.io("cut off a torn tail", read.file.set_bytes(bytes))?;
-            }
-            disk.io("sync the newest segment", read.file.sync(SyncPoint::TailRecovered))?;
-        }
-        let kept = SegmentName { damaged, ..name };
-        if damaged {
-            disk.set_aside(name, kept)?;
-            let tail_bytes = if ends_early || next_first_seq.is_none() { unread_bytes } else { 0 };
-            let damaged_bytes = scan.damaged_bytes + tail_bytes;
-            report.damaged.push(Damaged {
-                file: kept.file(),
-                readable_records: scan.entries.len(),
-                damaged_bytes,
-            });
-        }
-        index.add_segment(kept, bytes);
-        for entry in scan.entries {
-            found.insert(entry.seq..=entry.seq);
-            index.add_record(kept, entry);
-        }
-        active = (!damaged && end_seq == next_seq && bytes < limits.segment_bytes_max).then_some(Active {
-            first_seq: name.first_seq,
-            file: read.file,
-            bytes,
-        });
-    }
-
-    index.next_seq = next_seq;
-    let active = match active {
-        Some(active) => active,
-        None => {
-            let file = segment::create(storage, journal, next_seq).map_err(|e| match e {
-                StepError::Refused(source) => disk.error("begin a segment", source),
-                StepError::Sync(source) => disk.error("sync a new segment", source),
-            })?;
-            let active = Active { first_seq: next_seq, file, bytes: SEGMENT_HEADER_BYTES as u64 };
-            index.add_segment(active.name(), active.bytes);
-            active
-        }
-    };
-    for range in index.forgotten().iter() {
-        found.insert(range);
-    }
-    report.missing = found.gaps(1..=next_seq - 1);
-    report.segments = index.segments();
-    report.pending_records = index.pending_records();
-    Ok(Recovered { journal, index, active, saved_next_seq: durable_below, report })
+    names
 }
 
-/// [`Storage`] with errors that say what was being done.
-struct Disk<'a>(&'a dyn Storage);
+/// What is known of the journal while its segments are read, oldest first.
+struct Survey<'a> {
+    disk: &'a Disk<'a>,
+    journal: Uuid,
+    /// Records below it are known to have been durable.
+    durable_below: u64,
+    next_seq: u64,
+    index: Index,
+    /// Seqs of all readable records.
+    found: RangeSet,
+    report: Recovery,
+}
 
-impl Disk<'_> {
-    fn error(&self, doing: impl Into<String>, source: io::Error) -> OpenError {
-        OpenError::Io { location: self.0.location(), doing: doing.into(), source }
+impl Survey<'_> {
+    fn scan(&self, name: SegmentName, content: &SegmentContent, next_first_seq: Option<u64>) -> Scan {
+        let seed = Seed::new(self.journal, name.first_seq);
+        segment::scan(&content.bytes, seed, name.first_seq, next_first_seq, self.durable_below)
     }
 
-    fn io<T>(&self, doing: &str, result: io::Result<T>) -> Result<T, OpenError> {
-        result.map_err(|source| self.error(doing, source))
+    fn read_sealed(&mut self, name: SegmentName, next_first_seq: u64) -> Result<(), OpenError> {
+        let (_, content) = self.disk.read_segment(name)?;
+        let scan = self.scan(name, &content, Some(next_first_seq));
+        let bytes = content.bytes.len() as u64;
+        // Behind a segment's last record there may be rubbish: the start of a group that did not fit on the disk.
+        let spoilt_tail_bytes = if scan.next_seq < next_first_seq { bytes - scan.end } else { 0 };
+        let damaged = name.damaged || content.is_damaged || scan.damaged_bytes + spoilt_tail_bytes > 0;
+        self.add(name, bytes, scan, damaged.then_some(spoilt_tail_bytes))
     }
 
-    fn newer_version(&self, file: &str, version: u32) -> OpenError {
-        let location = self.0.location();
-        OpenError::Version { location, file: file.to_owned(), version, supported: FORMAT_VERSION }
-    }
-
-    fn read_state(&self, files: &[String], report: &mut Recovery) -> Result<Option<State>, OpenError> {
-        report.state_damaged = files.iter().any(|file| file == DAMAGED_STATE_FILE);
-        if !files.iter().any(|file| file == STATE_FILE) {
-            return Ok(None);
+    /// Returns the segment if it can be written on.
+    fn read_newest(&mut self, name: SegmentName) -> Result<Option<Active>, OpenError> {
+        let (file, content) = self.disk.read_segment(name)?;
+        let scan = self.scan(name, &content, None);
+        let mut bytes = content.bytes.len() as u64;
+        let tail_bytes = bytes - scan.end;
+        let durable_records_spoilt = scan.next_seq < self.durable_below && tail_bytes > 0;
+        let damaged = name.damaged || content.is_damaged || scan.damaged_bytes > 0 || durable_records_spoilt;
+        if !damaged && tail_bytes > 0 {
+            self.disk.io("cut off a torn tail", file.set_bytes(scan.end))?;
+            self.report.torn_bytes = tail_bytes;
+            bytes = scan.end;
         }
-        let file = self.io("open the state file", self.0.open(STATE_FILE))?;
-        let content = self.io("read the state file", segment::read_all(&*file))?;
-        match State::decode(&content.bytes) {
-            Decoded::State(state) => Ok(Some(state)),
-            Decoded::Version(version) => Err(self.newer_version(STATE_FILE, version)),
-            Decoded::Damaged => {
-                self.io("set the damaged state file aside", self.0.rename(STATE_FILE, DAMAGED_STATE_FILE))?;
-                report.state_damaged = true;
-                Ok(None)
+        self.disk.io("sync the newest segment", file.sync(SyncPoint::TailRecovered))?;
+        self.next_seq = self.next_seq.max(scan.next_seq);
+        let continues = !damaged && scan.next_seq == self.next_seq;
+        if damaged {
+            // There may have been records in what cannot be read: their seqs must not be given out again.
+            let skipped_max = tail_bytes / RECORD_HEADER_BYTES as u64 + 1;
+            self.index.skip(self.next_seq..=self.next_seq + skipped_max - 1);
+            self.next_seq += skipped_max;
+        }
+        self.add(name, bytes, scan, damaged.then_some(tail_bytes))?;
+        Ok(continues.then_some(Active { first_seq: name.first_seq, file, bytes }))
+    }
+
+    /// Takes a segment's records into the index; with `spoilt_tail_bytes` it is damaged, and set aside.
+    fn add(
+        &mut self,
+        name: SegmentName,
+        bytes: u64,
+        scan: Scan,
+        spoilt_tail_bytes: Option<u64>,
+    ) -> Result<(), OpenError> {
+        let kept = SegmentName { damaged: spoilt_tail_bytes.is_some(), ..name };
+        if let Some(spoilt_tail_bytes) = spoilt_tail_bytes {
+            self.disk.set_aside(name, kept)?;
+            self.report.damaged.push(Damaged {
+                file: kept.file(),
+                readable_records: scan.entries.len(),
+                damaged_bytes: scan.damaged_bytes + spoilt_tail_bytes,
+            });
+        }
+        self.next_seq = self.next_seq.max(scan.next_seq);
+        self.index.add_segment(kept, bytes);
+        for entry in scan.entries {
+            self.found.insert(entry.seq..=entry.seq);
+            self.index.add_record(kept, entry);
+        }
+        Ok(())
+    }
+
+    fn save_state(&mut self) -> Result<(), OpenError> {
+        let forgotten = self.index.forgotten().clone();
+        let state = State { journal: self.journal, next_seq: self.next_seq, forgotten };
+        state.save(self.disk.0).map_err(|e| self.disk.step_error("the state", e))?;
+        self.index.saved(self.index.unsaved());
+        Ok(())
+    }
+
+    fn finish(mut self, active: Option<Active>, saved_next_seq: u64) -> Result<Recovered, OpenError> {
+        let active = match active {
+            Some(active) => active,
+            None => {
+                let file = segment::create(self.disk.0, self.journal, self.next_seq)
+                    .map_err(|e| self.disk.step_error("a new segment", e))?;
+                let active = Active { first_seq: self.next_seq, file, bytes: SEGMENT_HEADER_BYTES as u64 };
+                self.index.add_segment(active.name(), active.bytes);
+                active
             }
+        };
+        self.index.next_seq = self.next_seq;
+        for range in self.index.forgotten().iter() {
+            self.found.insert(range);
         }
-    }
-
-    /// The journal's id, which all intact headers and the state must agree on; `None` if there is none yet.
-    fn identify(&self, names: &[SegmentName], state: Option<&State>) -> Result<Option<Uuid>, OpenError> {
-        let mut journal = state.map(|state| state.journal);
-        for &name in names {
-            let mut bytes = [0; SEGMENT_HEADER_BYTES];
-            // Too short or unreadable is damage, which is dealt with when the records are read.
-            let _ = self.open(name)?.read_exact_at(&mut bytes, 0);
-            let Some(header) = SegmentHeader::decode(&bytes) else { continue };
-            if header.version != FORMAT_VERSION {
-                return Err(self.newer_version(&name.file(), header.version));
-            }
-            let expected = *journal.get_or_insert(header.journal);
-            if header.journal != expected {
-                let (location, file) = (self.0.location(), name.file());
-                return Err(OpenError::Foreign { location, file, found: header.journal, expected });
-            }
-        }
-        // No intact header at all: an id is believed if the checksums of records agree with it.
-        for &name in names.iter().filter(|_| journal.is_none()) {
-            let bytes = self.read_segment(name)?.content.bytes;
-            let Some(claimed) = SegmentHeader::claimed_journal(&bytes) else { continue };
-            let seed = Seed::new(claimed, name.first_seq);
-            let scan = segment::scan(&bytes, seed, name.first_seq, None, u64::MAX);
-            if !scan.entries.is_empty() {
-                return Ok(Some(claimed));
-            }
-        }
-        Ok(journal)
-    }
-
-    fn open(&self, name: SegmentName) -> Result<Box<dyn StorageFile>, OpenError> {
-        self.0.open(&name.file()).map_err(|e| self.error(format!("open {}", name.file()), e))
-    }
-
-    fn read_segment(&self, name: SegmentName) -> Result<Read, OpenError> {
-        let file = self.open(name)?;
-        let content =
-            segment::read_all(&*file).map_err(|e| self.error(format!("read {}", name.file()), e))?;
-        let header =
-            SegmentHeader::decode(&content.bytes).filter(|header| header.first_seq == name.first_seq);
-        Ok(Read { file, content, header })
-    }
-
-    fn set_aside(&self, name: SegmentName, aside: SegmentName) -> Result<(), OpenError> {
-        if name == aside {
-            return Ok(());
-        }
-        // No sync: should the old name come back, the same damage is found under it again.
-        self.io("set a damaged segment aside", self.0.rename(&name.file(), &aside.file()))
+        self.report.missing = self.found.gaps(1..=self.next_seq - 1);
+        self.report.segments = self.index.segments();
+        self.report.pending_records = self.index.pending_records();
+        let Self { journal, index, report, .. } = self;
+        Ok(Recovered { journal, index, active, saved_next_seq, report })
     }
 }
