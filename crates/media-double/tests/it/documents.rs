@@ -1,0 +1,77 @@
+//! The documents have the structure of the captures: no key that FreeSWITCH would not send, none that matters missing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::queue::connect;
+use super::support::Bench;
+use serde_json::Value;
+
+/// What the platform's dialplan adds, and the captures' dialplan did not.
+const OURS: [&str; 2] = ["vp_domain", "vp_call"];
+
+fn capture(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire/freeswitch/cdr").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("a capture is JSON")
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().map(|object| object.keys().map(String::as_str).collect()).unwrap_or_default()
+}
+
+/// Every key of `ours` stands in the capture too; the values that CDR parsing reads have the capture's type.
+fn assert_like(ours: &Value, capture: &Value) {
+    assert_eq!(keys(ours), keys(capture), "top level");
+    let known = keys(&capture["variables"]);
+    let all = ["internal_answered.a_leg.json", "internal_answered.b_leg.json", "queue_call.a_leg.json"];
+    let elsewhere: Vec<Value> = all.iter().map(|name| self::capture(name)).collect();
+    for key in keys(&ours["variables"]) {
+        let expected = known.contains(key)
+            || OURS.contains(&key)
+            || key.starts_with("sip_h_X-")
+            || elsewhere.iter().any(|capture| capture["variables"].get(key).is_some())
+            || key == "cc_member_pre_answer_uuid";
+        assert!(expected, "no capture has {key}");
+        assert!(ours["variables"][key].is_string(), "{key} is text in every capture");
+    }
+    for key in
+        known.iter().filter(|key| key.ends_with("epoch") || key.ends_with("sec") || key.starts_with("cc_"))
+    {
+        assert!(ours["variables"].get(key).is_some(), "the capture has {key}");
+    }
+    let (flow, captured) = (&ours["callflow"], &capture["callflow"]);
+    assert_eq!(flow.as_array().map(Vec::len), captured.as_array().map(Vec::len));
+    assert_eq!(keys(&flow[0]["times"]), keys(&captured[0]["times"]));
+    assert_eq!(keys(&flow[0]["caller_profile"]), keys(&captured[0]["caller_profile"]));
+}
+
+#[tokio::test]
+async fn a_queue_call_is_like_its_capture() {
+    let mut bench = Bench::start().await;
+    let (invite, ok, _) = connect(&mut bench.kamailio).await;
+    let mut caller = bench.kamailio.established(&invite, &ok).await;
+    bench.kamailio.hang_up(&mut caller).await;
+    for _ in 0..2 {
+        let document = bench.voipadmind.cdr().await;
+        assert_eq!(document["switchname"], "media-double");
+        let name = match document["variables"]["direction"].as_str() {
+            Some("inbound") => "queue_call.a_leg.json",
+            _ => "queue_call.agent_leg.json",
+        };
+        assert_like(&document, &capture(name));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_user_is_like_its_capture() {
+    let mut bench = Bench::start().await;
+    let sip = &mut bench.kamailio;
+    sip.send(&sip.invite("nonsense", "1008", "x")).await;
+    sip.response(404, "INVITE").await;
+    let document = bench.voipadmind.cdr().await;
+    let mut captured = capture("busy.a_leg.json");
+    // The capture's call was moved to another context first: a profile more.
+    captured["callflow"].as_array_mut().expect("an array").truncate(1);
+    assert_like(&document, &captured);
+}
