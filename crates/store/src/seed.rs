@@ -376,3 +376,21 @@ const API_KEY: &str =
             (EXCLUDED.key_name, EXCLUDED.key_hash, EXCLUDED.scopes, EXCLUDED.domain_id, EXCLUDED.expires_at)
     WHERE (t.key_name, t.key_hash, t.scopes, t.domain_id, t.expires_at) IS DISTINCT FROM
           (EXCLUDED.key_name, EXCLUDED.key_hash, EXCLUDED.scopes, EXCLUDED.domain_id, EXCLUDED.expires_at)";
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    DOMAIN,
+    DOMAIN_ID,
+    USER,
+    POLICY,
+    QUEUE,
+    QUEUE_MEMBERS,
+    IVR,
+    IVR_ENTRIES,
+    TRUNK,
+    VOICEMAIL_BOX,
+    CONFERENCE,
+    EXTENSION,
+    CREDENTIALS,
+    API_KEY,
+];

@@ -1,41 +1,22 @@
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 /// An address or a network in CIDR notation (RFC 4632): `10.0.0.0/8`, `192.0.2.7`, `2001:db8::/32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix_bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let prefix_bits = prefix.map_or(Some(bits_max), |p| p.parse().ok())?;
-        (prefix_bits <= bits_max).then_some(Self { address, prefix_bits })
+        text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(Self)
     }
 
     /// Whether `peer` is in the network; an IPv4 peer seen as `::ffff:a.b.c.d` counts as IPv4.
     pub fn contains(&self, peer: IpAddr) -> bool {
-        match (self.address, peer.to_canonical()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                prefix_equal(u32::from(a).into(), u32::from(b).into(), 32 - self.prefix_bits)
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => prefix_equal(a.into(), b.into(), 128 - self.prefix_bits),
-            _ => false,
-        }
+        self.0.contains(&peer.to_canonical())
     }
-}
-
-fn prefix_equal(a: u128, b: u128, host_bits: u8) -> bool {
-    a.checked_shr(host_bits.into()).unwrap_or(0) == b.checked_shr(host_bits.into()).unwrap_or(0)
 }
 
 impl<'de> Deserialize<'de> for Network {

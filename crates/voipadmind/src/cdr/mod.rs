@@ -1,0 +1,43 @@
+//! A call's record from the socket to the table.
+//!
+//! In: documents of FreeSWITCH (`POST /fs/cdr`) and events of Kamailio (`POST /fs/kamailio`).
+//! Out: rows of `voip.cdr`, and their answers in `GET /api/cdr`.
+//! Never: an acknowledged document that is in neither the journal nor the table.
+//!
+//! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
+
+pub mod http;
+pub mod intake;
+pub mod pump;
+pub mod receipts;
+pub mod search;
+pub mod worker;
+
+/// What a journal record holds; the code is stored, so it never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Freeswitch,
+    Kamailio,
+}
+
+impl Kind {
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Freeswitch => 1,
+            Self::Kamailio => 2,
+        }
+    }
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Freeswitch),
+            2 => Some(Self::Kamailio),
+            _ => None,
+        }
+    }
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Freeswitch => "freeswitch",
+            Self::Kamailio => "kamailio",
+        }
+    }
+}

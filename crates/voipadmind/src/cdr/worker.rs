@@ -1,0 +1,153 @@
+//! From Redis to PostgreSQL: read, understand, commit in batches, and only then take the entries off the queue.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use queue::{Delivered, Entry, Queue, Reader};
+use store::Store;
+use store::cdr_write::{Content, Item, Outcome};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Kind;
+
+/// A batch grows up to so many times `cdr.batch_size` while the queue is behind.
+const BATCH_GROWTH_MAX: usize = 16;
+const READ_BLOCK: Duration = Duration::from_millis(500);
+/// Entries of a consumer that died are taken over after this long.
+const CLAIM_IDLE: Duration = Duration::from_secs(30);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(5);
+
+pub struct Worker {
+    pub queue: Queue,
+    pub reader: Reader,
+    pub store: Store,
+    pub batch_size: usize,
+    pub batch_timeout: Duration,
+}
+
+impl Worker {
+    /// Runs until `stop`; a batch that is being committed is finished first.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut size = self.batch_size;
+        let mut claimed_at: Option<Instant> = None;
+        while !stop.is_cancelled() {
+            let claim = claimed_at.is_none_or(|at| at.elapsed() > CLAIM_IDLE);
+            if claim {
+                claimed_at = Some(Instant::now());
+            }
+            let batch = match self.collect(size, claim, &stop).await {
+                Ok(batch) => batch,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the CDR queue; trying again");
+                    tokio::time::sleep(RETRY_FIRST).await;
+                    continue;
+                }
+            };
+            if batch.is_empty() {
+                size = self.batch_size;
+                continue;
+            }
+            // A full batch means more is waiting: fewer, larger transactions catch up faster.
+            size = if batch.len() >= size {
+                (size * 2).min(self.batch_size * BATCH_GROWTH_MAX)
+            } else {
+                self.batch_size
+            };
+            self.store_batch(batch, &stop).await;
+        }
+    }
+
+    /// Up to `size` entries; waits `batch_timeout` for more once there is a first one.
+    async fn collect(
+        &self,
+        size: usize,
+        claim: bool,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Delivered>, queue::Error> {
+        let mut batch = if claim { self.reader.claim_stale(CLAIM_IDLE, size).await? } else { Vec::new() };
+        let mut until = (!batch.is_empty()).then(|| Instant::now() + self.batch_timeout);
+        while batch.len() < size && !stop.is_cancelled() {
+            let block =
+                until.map_or(READ_BLOCK, |at| at.saturating_duration_since(Instant::now()).min(READ_BLOCK));
+            if until.is_some() && block.is_zero() {
+                break;
+            }
+            let more = self.reader.read(size - batch.len(), block).await?;
+            if more.is_empty() && until.is_none() {
+                break;
+            }
+            batch.extend(more);
+            until = until.or_else(|| Some(Instant::now() + self.batch_timeout));
+        }
+        Ok(batch)
+    }
+
+    /// Tries until the database takes the batch. Given up only at a stop: the entries stay on the queue, unacknowledged.
+    async fn store_batch(&self, batch: Vec<Delivered>, stop: &CancellationToken) {
+        metrics::histogram!("voip_cdr_batch_size").record(batch.len() as f64);
+        let (ids, items): (Vec<_>, Vec<_>) = batch.into_iter().map(understand).unzip();
+        let mut wait = RETRY_FIRST;
+        let outcome = loop {
+            match self.store.commit_cdr_batch(&items).await {
+                Ok(outcome) => break outcome,
+                Err(error) => {
+                    tracing::warn!(%error, documents = items.len(), "CDRs not committed; trying again");
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_LAST),
+                    }
+                }
+            }
+        };
+        count(&outcome);
+        if let Err(error) = self.queue.ack(&ids).await {
+            // Harmless: they are delivered again and found to be stored.
+            tracing::warn!(%error, "stored CDRs could not be taken off the queue");
+        }
+    }
+}
+
+fn count(outcome: &Outcome) {
+    let counted = [
+        ("voip_cdr_stored_total", outcome.inserted + outcome.replaced),
+        ("voip_cdr_duplicates_total", outcome.duplicates),
+        ("voip_cdr_quarantined_total", outcome.quarantined),
+        ("voip_sip_events_total", outcome.sip_events),
+    ];
+    for (name, number) in counted {
+        metrics::counter!(name).increment(number as u64);
+    }
+}
+
+/// What a delivered document is, as the store takes it. What cannot be understood is kept whole.
+fn understand(delivered: Delivered) -> (String, Item) {
+    let Delivered { id, entry } = delivered;
+    let content = match Kind::from_code(entry.kind) {
+        Some(kind) => parse(kind, &entry.key, &entry.body),
+        None => poison(format!("unknown kind {}", entry.kind), "queue", None),
+    };
+    let received = Timestamp::from_microsecond(entry.received_us).unwrap_or_else(|_| Timestamp::now());
+    let Entry { journal_id, seq, node, body, .. } = entry;
+    (id, Item { journal_id, seq, node, received, body, content })
+}
+
+fn parse(kind: Kind, key: &str, body: &Bytes) -> Content {
+    let hint = (!key.is_empty()).then_some(key);
+    match kind {
+        Kind::Freeswitch => match model::cdr::parse(body, hint) {
+            Ok(leg) => Content::Leg(Box::new(leg)),
+            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
+        },
+        Kind::Kamailio => match model::sip_event::parse(body) {
+            Ok(event) => Content::Sip(Box::new(event)),
+            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
+        },
+    }
+}
+
+fn poison(reason: String, source: &str, uuid: Option<String>) -> Content {
+    Content::Poison { reason, source: source.to_owned(), uuid }
+}

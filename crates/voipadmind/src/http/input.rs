@@ -1,0 +1,100 @@
+//! Reading what a client sent, with a limit on everything and an error that names the field.
+
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use bytes::Bytes;
+use http::StatusCode;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use store::page::PAGE_ITEMS_MAX;
+
+use crate::http::problem::Problem;
+
+/// JSON bodies of the API: the largest, a queue with all its members, has a few kilobytes.
+pub const JSON_BYTES_MAX: usize = 64 << 10;
+const QUERY_BYTES_MAX: usize = 8 << 10;
+const PAGE_ITEMS: u16 = 50;
+
+/// Reads a whole body of at most `bytes_max`.
+///
+/// # Errors
+/// 413 over the limit, 400 when the connection broke before the end.
+pub async fn read_body(body: Body, what: &str, bytes_max: usize) -> Result<Bytes, Problem> {
+    Limited::new(body, bytes_max).collect().await.map(|collected| collected.to_bytes()).map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            Problem::too_large(what, bytes_max)
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, format!("{what} did not arrive whole"))
+        }
+    })
+}
+
+/// A query string read into `T`, whose struct denies unknown fields. Every value is a string; a repeated or unknown
+/// parameter is refused by name, because a filter that is silently ignored shows the wrong calls.
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(Problem::too_large("the query string", QUERY_BYTES_MAX));
+        }
+        let mut map = Map::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if map.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
+                return Err(Problem::parameter(name, "is given twice"));
+            }
+        }
+        serde_json::from_value(Value::Object(map)).map(Self).map_err(|e| {
+            let text = e.to_string();
+            Problem::parameter(quoted_name(&text).unwrap_or_default().to_owned(), text)
+        })
+    }
+}
+
+/// A JSON body read into `T`, whose struct denies unknown fields.
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = read_body(request.into_body(), "the body", JSON_BYTES_MAX).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
+            let text = e.to_string();
+            let detail = format!("the body is not the JSON asked for: {text}");
+            match quoted_name(&text) {
+                Some(name) => Problem::field(name, detail),
+                None => Problem::new(StatusCode::BAD_REQUEST, detail),
+            }
+        })
+    }
+}
+
+/// The items of a page asked for by `limit=`; 50 when it was not given.
+///
+/// # Errors
+/// 400 for what is no number from 1 to [`PAGE_ITEMS_MAX`].
+pub fn page_items(limit: Option<&str>) -> Result<u16, Problem> {
+    let Some(text) = limit else { return Ok(PAGE_ITEMS) };
+    text.parse()
+        .ok()
+        .filter(|items| (1..=PAGE_ITEMS_MAX).contains(items))
+        .ok_or_else(|| Problem::parameter("limit", format!("is a number from 1 to {PAGE_ITEMS_MAX}")))
+}
+
+/// serde names the field it stumbled over between back-ticks.
+fn quoted_name(message: &str) -> Option<&str> {
+    message.split('`').nth(1).filter(|name| name.len() <= 64)
+}
+
+/// Whether a peer may see details: loopback, or a network listed for it.
+pub fn is_listed(peer: SocketAddr, allow: &[crate::config::Network]) -> bool {
+    peer.ip().to_canonical().is_loopback() || allow.iter().any(|network| network.contains(peer.ip()))
+}

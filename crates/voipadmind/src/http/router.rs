@@ -1,0 +1,97 @@
+//! Every route of the program. A newcomer starts here.
+
+use std::time::Duration;
+
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::FromRef;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{BoxError, Router, middleware};
+use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::cdr::intake::Intake;
+use crate::cdr::{http as intake_http, search};
+use crate::config::Network;
+use crate::directory::{self, cache::Directory};
+use crate::http::caller::Keys;
+use crate::http::engines::{self, EngineDoor};
+use crate::http::problem::Problem;
+use crate::observe::health::Health;
+use crate::provisioning::{extensions, queues, users};
+use crate::{http::openapi, observe};
+
+/// Requests worked on at once; more are answered 503 at once instead of waiting without end.
+const REQUESTS_AT_ONCE_MAX: usize = 2_048;
+
+/// What the handlers share.
+#[derive(Clone, FromRef)]
+pub struct App {
+    pub intake: Intake,
+    pub store: store::Store,
+    pub directory: Directory,
+    pub keys: Keys,
+    pub door: EngineDoor,
+    pub health: Health,
+    pub metrics: PrometheusHandle,
+    /// Networks that see metrics and the details of health.
+    pub watchers: std::sync::Arc<[Network]>,
+}
+
+pub fn router(app: App, answer_timeout: Duration) -> Router {
+    let engines = Router::new()
+        .route("/fs/xml/directory", get(directory::answer).post(directory::answer))
+        .route("/fs/xml/dialplan", get(directory::not_found).post(directory::not_found))
+        .route("/fs/xml/configuration", get(directory::not_found).post(directory::not_found))
+        .route("/fs/cdr", post(intake_http::freeswitch))
+        .route("/fs/kamailio", post(intake_http::kamailio))
+        .route_layer(middleware::from_fn_with_state(app.door.clone(), engines::guard));
+
+    let api = Router::new()
+        .route("/api/cdr", get(search::list))
+        .route("/api/extensions", get(extensions::list).post(extensions::create))
+        .route(
+            "/api/extensions/{id}",
+            get(extensions::show).put(extensions::replace).delete(extensions::delete),
+        )
+        .route("/api/queues", get(queues::list).post(queues::create))
+        .route("/api/queues/{id}", get(queues::show))
+        .route("/api/users", get(users::list))
+        .route("/api/openapi.json", get(openapi::document));
+
+    let watched = Router::new()
+        .route("/health", get(observe::health::show))
+        .route("/metrics", get(observe::metrics::show));
+
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(overloaded))
+        .load_shed()
+        .concurrency_limit(REQUESTS_AT_ONCE_MAX)
+        .timeout(answer_timeout);
+    Router::new()
+        .merge(engines)
+        .merge(api)
+        .merge(watched)
+        .fallback(|| async { Problem::not_found("route; GET /api/openapi.json lists them") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take that method")
+        })
+        .layer(limits)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+async fn overloaded(error: BoxError) -> Problem {
+    if error.is::<tower::timeout::error::Elapsed>() {
+        return Problem::outcome_unknown("no answer in time");
+    }
+    Problem::unavailable("too many requests at once", 1)
+}
+
+/// A bug in a handler is one failed request, never a dead daemon.
+fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    tracing::error!("a request handler panicked; please report this with the lines above");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()
+}

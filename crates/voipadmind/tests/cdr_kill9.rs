@@ -1,0 +1,124 @@
+//! SIGKILL of voipadmind at random moments while 5,000 CDRs are posted at full speed: every acknowledged one is in the
+//! table exactly once. This is the death of the process; power loss is the journal's own test.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic here is a failed test, with its line")]
+
+mod support;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use support::{Node, wire};
+
+const ROUNDS: usize = 20;
+const DOCUMENTS: usize = 5_000;
+const POSTERS: usize = 8;
+
+#[test]
+fn acknowledged_cdrs_survive_sigkill_exactly_once() {
+    let mut node = testkit::or_skip!(Node::start());
+    let template = String::from_utf8(wire("cdr/busy.a_leg.json")).unwrap();
+    let acknowledged = Arc::new(Mutex::new(HashSet::new()));
+    let mut random = Random(0x5eed_1234_5678_9abc);
+    let mut kills = 0;
+    for round in 0..ROUNDS {
+        let share = DOCUMENTS / ROUNDS;
+        let (alive, posted) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let posters: Vec<_> = (0..POSTERS)
+            .map(|poster| {
+                let uuids: Vec<String> = (0..share)
+                    .filter(|n| n % POSTERS == poster)
+                    .map(|n| format!("kill-{round}-{n}"))
+                    .collect();
+                let poster = Poster {
+                    url: node.url("/fs/cdr"),
+                    uuids,
+                    template: template.clone(),
+                    alive: alive.clone(),
+                    posted: posted.clone(),
+                    acknowledged: acknowledged.clone(),
+                };
+                std::thread::spawn(move || poster.run())
+            })
+            .collect();
+        // Somewhere in the middle of the posting, counted in documents so that a fast machine is hit as well.
+        let at = 1 + random.below(share - 1);
+        while posted.load(Ordering::Relaxed) < at {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(random.below(3_000) as u64));
+        node.kill9();
+        kills += 1;
+        node.launch();
+        for poster in posters {
+            poster.join().unwrap();
+        }
+        alive.store(false, Ordering::Relaxed);
+    }
+    node.settle();
+
+    let rows = node.sql("SELECT leg_uuid, count(*) FROM voip.cdr GROUP BY 1");
+    let stored: HashMap<&str, usize> =
+        rows.lines().map(|l| l.split_once('|').unwrap()).map(|(u, n)| (u, n.parse().unwrap())).collect();
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.iter().filter(|uuid| !stored.contains_key(uuid.as_str())).collect();
+    let double: Vec<_> = stored.iter().filter(|(_, n)| **n > 1).collect();
+    println!("{kills} kills; {} acknowledged, {} stored", acknowledged.len(), stored.len());
+    assert_eq!(kills, ROUNDS);
+    assert_eq!(acknowledged.len(), DOCUMENTS, "every document is acknowledged in the end");
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(double.is_empty(), "double: {double:?}");
+}
+
+/// Posts its documents as fast as it can, each again until it is acknowledged, as FreeSWITCH's retries do.
+struct Poster {
+    url: String,
+    uuids: Vec<String>,
+    template: String,
+    alive: Arc<AtomicBool>,
+    posted: Arc<AtomicUsize>,
+    acknowledged: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Poster {
+    fn run(self) {
+        use base64::Engine as _;
+        let credentials = format!("{}:{}", support::FS_USER, support::FS_PASSWORD);
+        let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(5)))
+            .build()
+            .new_agent();
+        for uuid in self.uuids {
+            let body = self.template.replace("39503e5f-2031-461c-9054-079ca6084315", &uuid);
+            while self.alive.load(Ordering::Relaxed) {
+                self.posted.fetch_add(1, Ordering::Relaxed);
+                let answer = agent
+                    .post(format!("{}?uuid={uuid}", self.url))
+                    .header("Content-Type", "application/json")
+                    .header("Authorization", format!("Basic {credentials}"))
+                    .send(body.as_bytes());
+                if answer.is_ok_and(|a| a.status() == 200) {
+                    self.acknowledged.lock().unwrap().insert(uuid);
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// xorshift64: the same moments at every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
