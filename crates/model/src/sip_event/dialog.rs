@@ -43,22 +43,27 @@ pub struct Dialog {
 
 impl Dialog {
     /// What this one event tells.
+    ///
+    /// Of an `ended` only the time counts. What else it says came back to Kamailio in the phone's own BYE, where a phone may
+    /// have changed it; and a start that differs by a rounding would be another row's key.
     pub fn of(event: &SipEvent) -> Self {
         let at = |kind| (event.kind == kind).then_some(event.time);
+        let ended = at(SipEventKind::Ended);
+        let text = |text: &Option<String>| text.clone().filter(|_| ended.is_none());
         Self {
             call_id: event.call_id.clone(),
             from_tag: event.from_tag.clone(),
-            to_tag: event.to_tag.clone(),
-            vp_call: event.vp_call.clone(),
-            domain: event.domain.clone(),
-            caller: event.caller.clone(),
-            caller_name: event.caller_name.clone(),
-            callee: event.callee.clone(),
-            direction: event.direction,
-            media: event.media,
-            start: event.start,
+            to_tag: text(&event.to_tag),
+            vp_call: text(&event.vp_call),
+            domain: text(&event.domain),
+            caller: text(&event.caller),
+            caller_name: text(&event.caller_name),
+            callee: text(&event.callee),
+            direction: event.direction.filter(|_| ended.is_none()),
+            media: event.media.filter(|_| ended.is_none()),
+            start: event.start.filter(|_| ended.is_none()),
             answered: at(SipEventKind::Answered),
-            ended: at(SipEventKind::Ended),
+            ended,
             failed: at(SipEventKind::Failed).map(|time| (time, event.sip_code.unwrap_or(0))),
         }
     }
@@ -88,12 +93,11 @@ impl Dialog {
         least(&mut self.failed, &other.failed);
     }
 
-    /// The row of a direct call. `None` for a call that FreeSWITCH carried and accounts for, for one that may have been
-    /// carried by it, and while it is not known when the call began or what it is called.
+    /// The row of a direct call: provisional while it goes on, final when it failed or was answered and ended.
     ///
-    /// The row is provisional until the dialog failed, or was both answered and ended: a BYE that overtakes its answer
-    /// must not fix a call without talking time. Seconds are counted as FreeSWITCH counts them, as the difference of
-    /// whole seconds of the clock.
+    /// `None` for a call that FreeSWITCH carried and accounts for, for one that it may have carried, and until an answer or a
+    /// failure told what the call is: a BYE that overtakes its answer makes no row. Seconds are counted as FreeSWITCH
+    /// counts them, as the difference of whole seconds of the clock.
     pub fn to_leg(&self) -> Option<Leg> {
         if self.media != Some(false) {
             return None;
@@ -111,7 +115,7 @@ impl Dialog {
             parent_uuid: None,
             bleg_uuid: None,
             source: LegSource::Kamailio,
-            provisional: failed.is_none() && (self.answered.is_none() || self.ended.is_none()),
+            provisional: end_time.is_none(),
             vp_call: self.vp_call.clone(),
             domain: self.domain.clone(),
             direction: self.direction.unwrap_or(Direction::Internal),

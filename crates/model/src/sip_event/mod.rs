@@ -41,7 +41,7 @@ impl SipEventKind {
 }
 
 /// One event of one dialog. `answered` and `failed` always carry `vp_call` and `start`; `ended` may carry no more than
-/// the dialog's name and the time, because after a take-over nobody knows the rest.
+/// the dialog's name and the time, because after a take-over Kamailio knows no more.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SipEvent {
     /// What happened.
