@@ -320,6 +320,29 @@ fn a_transferred_leg_goes_to_the_new_number_not_back_to_the_queue() {
 }
 
 #[test]
+fn a_mailbox_keeps_a_message_and_a_room_takes_a_guest_without_sound_files() {
+    let Some(mut p) = platform() else { return };
+    let media = Media::new(0x55);
+    for (kind, reference) in [("voicemail", "1002"), ("conference", "team")] {
+        let mut caller = p.invite("7000", &vp(kind, "7000", reference, false), &media);
+        let answered = caller.answer(&mut p.kamailio);
+        assert_eq!(answered.status(), Some(200), "{kind}");
+        media.talk(answered.media(), Duration::from_secs(6));
+        caller.send(&p.kamailio, "BYE", &[], None);
+        assert_eq!(caller.answer(&mut p.kamailio).status(), Some(200), "{kind}");
+    }
+    assert_eq!(p.voipadmind.cdrs(2).len(), 2);
+    let mailbox = p.node.path(&format!("storage/voicemail/{DOMAIN}/1002"));
+    let messages: Vec<_> = fs::read_dir(&mailbox).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(fs::metadata(&messages[0]).unwrap().len() > 16_000, "less than a second");
+    let mut complaints = p.node.logged(&["ERR", "CRIT", "ALERT"]);
+    // mod_sofia hears of the waiting message and has no phone of that domain: Kamailio has.
+    complaints.retain(|line| !line.contains(&format!("Cannot find profile {DOMAIN}")));
+    assert_eq!(complaints, Vec::<String>::new());
+}
+
+#[test]
 fn a_cdr_nobody_takes_is_spooled() {
     let Some(mut p) = platform() else { return };
     p.voipadmind.refuse_cdrs();

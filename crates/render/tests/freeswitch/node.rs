@@ -31,21 +31,26 @@ pub struct Installation {
     modules: PathBuf,
 }
 
-/// Looks where `tandem` looks: `TANDEM_FREESWITCH`, PATH, /opt/freeswitch. Says so once where there is none.
+/// Looks where `tandem` looks: `TANDEM_FREESWITCH` (the program, its prefix, or `none`), PATH, /opt/freeswitch. Says so
+/// where there is none.
 pub fn installed() -> Option<Installation> {
-    let asked = std::env::var_os("TANDEM_FREESWITCH").map(PathBuf::from);
+    let asked = std::env::var_os("TANDEM_FREESWITCH").filter(|v| !v.is_empty()).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).filter_map(|folder| folder.parent().map(Path::to_path_buf));
-    let found =
-        asked.into_iter().chain(in_path).chain([PathBuf::from("/opt/freeswitch")]).find_map(|prefix| {
-            let program = prefix.join("bin/freeswitch");
-            let modules = prefix.join("lib/freeswitch/mod");
-            (program.is_file() && modules.is_dir()).then_some(Installation { program, prefix, modules })
-        });
+    let programs: Vec<PathBuf> = match asked {
+        Some(folder) if folder.is_dir() => vec![folder.join("bin/freeswitch")],
+        Some(program) => vec![program],
+        None => std::env::split_paths(&path)
+            .map(|folder| folder.join("freeswitch"))
+            .chain([PathBuf::from("/opt/freeswitch/bin/freeswitch")])
+            .collect(),
+    };
+    let found = programs.into_iter().find_map(|program| {
+        let prefix = program.parent()?.parent()?.to_path_buf();
+        let modules = prefix.join("lib/freeswitch/mod");
+        (program.is_file() && modules.is_dir()).then_some(Installation { program, prefix, modules })
+    });
     if found.is_none() {
-        println!(
-            "SKIPPED: FreeSWITCH is not installed (looked in TANDEM_FREESWITCH, PATH and /opt/freeswitch)"
-        );
+        println!("SKIPPED: FreeSWITCH is not installed (looked in TANDEM_FREESWITCH, PATH and /opt/freeswitch)");
     }
     found
 }

@@ -218,6 +218,18 @@ impl Media {
         self.socket.send_to(&packet, to).unwrap();
     }
 
+    /// To a machine, whatever it answers.
+    pub fn talk(&self, to: SocketAddr, length: Duration) {
+        let end = Instant::now() + length;
+        for sequence in 1..u16::MAX {
+            self.speak(to, sequence);
+            std::thread::sleep(PACKET);
+            if Instant::now() > end {
+                return;
+            }
+        }
+    }
+
     /// Counts the waiting packets with the other side's pattern.
     fn hears(&self, pattern: u8) -> usize {
         let mut buffer = [0; 2048];
