@@ -50,7 +50,9 @@ pub fn installed() -> Option<Installation> {
         (program.is_file() && modules.is_dir()).then_some(Installation { program, prefix, modules })
     });
     if found.is_none() {
-        println!("SKIPPED: FreeSWITCH is not installed (looked in TANDEM_FREESWITCH, PATH and /opt/freeswitch)");
+        println!(
+            "SKIPPED: FreeSWITCH is not installed (looked in TANDEM_FREESWITCH, PATH and /opt/freeswitch)"
+        );
     }
     found
 }
