@@ -97,6 +97,9 @@ enum Dev {
     Call {
         #[command(flatten)]
         place: Place,
+        /// The API's own JSON instead of a table.
+        #[arg(long)]
+        json: bool,
     },
     /// What `up` leaves running: starts the engines, restarts what dies.
     #[command(hide = true)]
@@ -122,7 +125,7 @@ pub fn run(cli: Cli) -> Result<()> {
             Dev::Down { place, purge } => dev::down(&place.dir, purge),
             Dev::Status { place, json } => dev::status(&place.dir, json),
             Dev::Logs { engine, follow, place } => dev::logs(&place.dir, engine.as_deref(), follow),
-            Dev::Call { place } => dev::call(&place.dir),
+            Dev::Call { place, json } => dev::call(&place.dir, json),
             Dev::Supervise { plan } => dev::supervise(&plan),
             Dev::Exec(args) => dev::exec(&args),
         },

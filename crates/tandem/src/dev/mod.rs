@@ -34,6 +34,6 @@ pub use supervise::supervise;
 pub use up::up;
 
 /// `tandem dev call`: against the node in `dir`.
-pub fn call(dir: &Path) -> Result<()> {
-    crate::call::run(&Env::read(dir)?)
+pub fn call(dir: &Path, json: bool) -> Result<()> {
+    crate::call::run(&Env::read(dir)?, crate::call::Options { json })
 }
