@@ -19,7 +19,7 @@ const FIRST_STARTS_MAX: u32 = 3;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// An engine that ran this long has recovered: the next failure starts the back-off anew.
+/// An engine that was ready this long has recovered: the next failure starts the back-off anew.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 const LOG_CHECK_EVERY: Duration = Duration::from_secs(60);
 
@@ -59,6 +59,7 @@ pub fn keep(
         line,
         told: stop.subscribe(),
         first_ready: Some(ready),
+        ready_since: None,
     };
     (Kept { told: stop, task: spawn_local(keeper.run()) }, first_ready)
 }
@@ -70,20 +71,23 @@ struct Keeper {
     line: Line,
     told: watch::Receiver<bool>,
     first_ready: Option<oneshot::Sender<Result<()>>>,
+    /// Of this run.
+    ready_since: Option<Instant>,
 }
 
 impl Keeper {
     async fn run(mut self) {
         let mut failures = 0;
         loop {
-            let started = Instant::now();
+            self.ready_since = None;
             let how = match self.run_once().await {
                 End::Told => break,
                 End::Died(how) => how,
             };
             eprintln!("{} {}: {how}", jiff::Timestamp::now(), self.step.name);
             self.line.ended(&how);
-            failures = if started.elapsed() > HEALTHY_AFTER { 1 } else { failures + 1 };
+            let recovered = self.ready_since.is_some_and(|since| since.elapsed() > HEALTHY_AFTER);
+            failures = if recovered { 1 } else { failures + 1 };
             if failures >= FIRST_STARTS_MAX
                 && let Some(ready) = self.first_ready.take()
             {
@@ -131,6 +135,7 @@ impl Keeper {
             }
         }
         self.line.set(State::Ready, process);
+        self.ready_since = Some(Instant::now());
         if let Some(ready) = self.first_ready.take() {
             let _ = ready.send(Ok(()));
         }
