@@ -79,9 +79,13 @@ impl Place {
 }
 
 fn resolved(shown: &Path) -> Result<PathBuf> {
-    let root = fs::canonicalize(shown).with_context(|| {
-        format!("there is no dev node in {}; make one with 'make up' or 'tandem init --dev'", shown.display())
-    })?;
+    let root = match fs::canonicalize(shown) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+            "there is no dev node in {}; make one with 'make up' or 'tandem init --dev'",
+            shown.display()
+        ),
+        other => other.with_context(|| format!("resolving {}", shown.display()))?,
+    };
     let plain =
         root.to_str().is_some_and(|path| !path.chars().any(|c| c.is_control() || r#"'"\$`#"#.contains(c)));
     if !plain || root.as_os_str().len() > ROOT_BYTES_MAX {
