@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use media_double::{Config, Running, marker};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +25,16 @@ struct Args {
     check_config: bool,
 }
 
+/// A call has two RTP sockets, and the usual soft limit is 1,024 files. Where it cannot be raised, calls beyond it are
+/// refused one by one.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -34,6 +45,7 @@ async fn main() -> anyhow::Result<()> {
     if args.check_config {
         return Ok(());
     }
+    raise_file_limit();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = Running::start(&config).await?;
     tracing::info!(address = %running.address(), kamailio = %config.kamailio, "the media double answers SIP");

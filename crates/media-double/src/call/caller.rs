@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::facts;
+use super::facts::{self, Sdp};
 use super::party::{Ending, Party};
 use super::routing::Routing;
 use super::switch::Switch;
@@ -55,7 +55,7 @@ impl Caller {
         };
         let mut leg = Leg::new(Direction::Inbound, profile);
         facts::incoming(&mut leg, &transaction, switch.endpoint.local());
-        facts::exported(&mut leg, &routing.exports());
+        facts::dialplan(&mut leg, routing);
         let offer = Remote::parse(&request.body);
         let acceptable = offer.is_some() || request.body.is_empty();
         let max_forwards =
@@ -81,23 +81,27 @@ impl Caller {
             let now = clock::now();
             self.leg.times.answered = Some(now);
             self.leg.times.progress_media.get_or_insert(now);
-            facts::answered(&mut self.leg, self.party.dialog.local_tag(), &self.party.stream);
             let ok = self.party.accept(&transaction, self.offer.as_ref());
+            let to = transaction.request.headers.get("To").unwrap_or_default();
+            facts::accepted(&mut self.leg, to, &transaction.local_tag);
+            let sdp = Sdp { ours: &ok.body, theirs: &transaction.request.body };
+            facts::media(&mut self.leg, self.party.stream.local(), sdp);
             transaction.respond(&ok);
         }
     }
 
     /// The caller left by itself: writes its CDR.
     pub fn left(mut self, switch: &Switch, ending: Ending) {
-        match ending {
-            Ending::Bye => self.leg.hang_up(Cause::NormalClearing, "recv_bye"),
-            Ending::Cancelled => {
-                self.leg.hang_up(Cause::OriginatorCancel, "recv_cancel");
-                self.refuse(Cause::OriginatorCancel.sip());
-            }
-            Ending::Lost => self.leg.hang_up(Cause::NormalUnspecified, "send_bye"),
-        }
-        self.close(switch, ending == Ending::Lost);
+        let (cause, disposition) = match ending {
+            Ending::Bye => (Cause::NormalClearing, "recv_bye"),
+            Ending::Cancelled => (Cause::OriginatorCancel, "recv_cancel"),
+            Ending::Lost => (Cause::NormalUnspecified, "send_bye"),
+        };
+        self.leg.hang_up(cause, disposition);
+        // A CANCEL that crossed our answer changes nothing (RFC 3261 section 9.2): the dialog needs its BYE.
+        let with_bye = ending != Ending::Bye && self.leg.times.answered.is_some();
+        self.refuse(Cause::OriginatorCancel.sip());
+        self.close(switch, with_bye);
     }
 
     /// We end the leg, with a BYE or with the refusal that says `cause`: writes its CDR.

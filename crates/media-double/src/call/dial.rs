@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, sleep_until};
 
 use super::caller::Caller;
-use super::facts;
+use super::facts::{self, Sdp};
 use super::party::{Ending, Party};
 use super::switch::Switch;
 use crate::cdr::{Cause, Direction, Leg, Profile};
@@ -107,7 +107,8 @@ pub async fn dial(switch: &Switch, caller: &mut Caller, leg: &mut Leg, target: &
                         return Dialed::Refused(Cause::IncompatibleDestination);
                     };
                     leg.times.answered = Some(clock::now());
-                    facts::answered(leg, dialog.local_tag(), &stream);
+                    let sdp = Sdp { ours: &attempt.invite.body, theirs: &response.body };
+                    facts::media(leg, stream.local(), sdp);
                     let party = Party::new(&switch.endpoint, *dialog, stream, Some(&remote));
                     return Dialed::Answered(Box::new(party));
                 }

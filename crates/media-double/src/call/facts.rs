@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::routing::Routing;
 use crate::cdr::Leg;
 use crate::clock;
-use crate::rtp::Stream;
 use crate::sip::message::{Message, Start};
+use crate::sip::sdp::Remote;
 use crate::sip::server::ServerTransaction;
 use crate::sip::uri::{NameAddr, Uri};
 
@@ -19,12 +20,21 @@ const CUSTOM: [(&str, &str); 6] = [
     ("X-VP-Record", "sip_h_X-VP-Record"),
 ];
 
-/// Names of an address' variables: user, uri, host.
-type Names = [&'static str; 3];
-const FROM: Names = ["sip_from_user", "sip_from_uri", "sip_from_host"];
-const TO: Names = ["sip_to_user", "sip_to_uri", "sip_to_host"];
-const REQUEST: Names = ["sip_req_user", "sip_req_uri", "sip_req_host"];
-const CONTACT: Names = ["sip_contact_user", "sip_contact_uri", "sip_contact_host"];
+/// Names of an address' variables: user, uri, host, port.
+type Names = [&'static str; 4];
+const FROM: Names = ["sip_from_user", "sip_from_uri", "sip_from_host", "sip_from_port"];
+const TO: Names = ["sip_to_user", "sip_to_uri", "sip_to_host", "sip_to_port"];
+const REQUEST: Names = ["sip_req_user", "sip_req_uri", "sip_req_host", "sip_req_port"];
+const CONTACT: Names = ["sip_contact_user", "sip_contact_uri", "sip_contact_host", "sip_contact_port"];
+
+/// Both sides' SDP of an answered leg.
+#[derive(Debug, Clone, Copy)]
+pub struct Sdp<'a> {
+    /// What we sent.
+    pub ours: &'a [u8],
+    /// What the phone sent; empty if it is still to come.
+    pub theirs: &'a [u8],
+}
 
 /// Variables of a leg that came in.
 pub fn incoming(leg: &mut Leg, transaction: &ServerTransaction, local: SocketAddr) {
@@ -37,15 +47,18 @@ pub fn incoming(leg: &mut Leg, transaction: &ServerTransaction, local: SocketAdd
         leg.set(ip, source.ip().to_string());
         leg.set(port, source.port().to_string());
     }
+    leg.set("sip_from_user_stripped", leg.profile.caller_id_number.clone());
     leg.set("sip_invite_stamp", leg.times.created.to_string());
     leg.set("sip_via_protocol", "udp");
     profile(leg, local);
     copy(leg, request, "User-Agent", "sip_user_agent");
     copy(leg, request, "Max-Forwards", "max_forwards");
-    copy(leg, request, "Via", "sip_full_via");
+    let vias: Vec<&str> = request.headers.all("Via").collect();
+    leg.set("sip_full_via", vias.join(","));
     for (header, variable) in CUSTOM {
         copy(leg, request, header, variable);
     }
+    leg.set("sip_copy_custom_headers", "false");
     leg.set("call_uuid", leg.uuid().to_owned());
 }
 
@@ -79,20 +92,38 @@ pub fn response(leg: &mut Leg, response: &Message) {
     }
 }
 
-/// Variables of a leg that is answered.
-pub fn answered(leg: &mut Leg, local_tag: &str, stream: &Stream) {
-    if leg.direction == crate::cdr::Direction::Inbound {
-        leg.set("sip_to_tag", local_tag);
-    }
-    leg.set("local_media_ip", stream.local().ip().to_string());
-    leg.set("local_media_port", stream.local().port().to_string());
-    leg.set("endpoint_disposition", "ANSWER");
+/// Variables of a leg that we answered under `local_tag`.
+pub fn accepted(leg: &mut Leg, to: &str, local_tag: &str) {
+    leg.set("sip_to_tag", local_tag);
+    leg.set("sip_full_to", format!("{to};tag={local_tag}"));
     leg.set("sip_term_status", "200");
     leg.set("proto_specific_hangup_cause", "sip:200");
     leg.set("sip_term_cause", "16");
 }
 
-/// Variables the dialplan exports.
+/// Variables of a leg that has audio.
+pub fn media(leg: &mut Leg, local: SocketAddr, sdp: Sdp<'_>) {
+    leg.set("local_media_ip", local.ip().to_string());
+    leg.set("local_media_port", local.port().to_string());
+    leg.set("advertised_media_ip", local.ip().to_string());
+    if let Some(remote) = Remote::parse(sdp.theirs) {
+        leg.set("remote_media_ip", remote.address.ip().to_string());
+        leg.set("remote_media_port", remote.address.port().to_string());
+    }
+    leg.set("switch_r_sdp", String::from_utf8_lossy(sdp.theirs));
+    leg.set("rtp_local_sdp_str", String::from_utf8_lossy(sdp.ours));
+    leg.set("endpoint_disposition", "ANSWER");
+}
+
+/// Variables the dialplan sets on a leg that called.
+pub fn dialplan(leg: &mut Leg, routing: &Routing) {
+    exported(leg, &routing.exports());
+    leg.set("domain_name", routing.domain.as_str());
+    leg.set("cc_export_vars", "vp_domain,vp_call");
+    leg.set("hangup_after_bridge", "true");
+}
+
+/// Variables the dialplan exports to a leg that is called.
 pub fn exported(leg: &mut Leg, exports: &[(&'static str, String)]) {
     let names: Vec<&str> = exports.iter().map(|(name, _)| *name).collect();
     leg.set("export_vars", names.join(","));
@@ -140,12 +171,15 @@ fn addresses(leg: &mut Leg, message: &Message) {
     }
 }
 
-fn address(leg: &mut Leg, [user, uri, host]: Names, value: &str) {
+fn address(leg: &mut Leg, [user, uri, host, port]: Names, value: &str) {
     if let Some(parsed) = Uri::parse(value) {
         leg.set(uri, value.split_once(':').map_or(value, |(_, rest)| rest));
         leg.set(host, parsed.host);
         if let Some(name) = parsed.user {
             leg.set(user, name);
+        }
+        if let Some(number) = parsed.port {
+            leg.set(port, number.to_string());
         }
     }
 }

@@ -26,13 +26,14 @@ impl Ports {
     /// Binds the next free port.
     ///
     /// # Errors
-    /// `AddrNotAvailable` if every port of the range is taken.
+    /// `AddrNotAvailable` if every port of the range is taken; what the system says if it lets nobody have a socket.
     pub async fn open(&self) -> io::Result<UdpSocket> {
         for _ in 0..self.count {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.count;
             let port = u16::try_from(u32::from(self.first) + turn * 2).unwrap_or(self.first);
-            if let Ok(socket) = UdpSocket::bind(SocketAddr::new(self.ip, port)).await {
-                return Ok(socket);
+            match UdpSocket::bind(SocketAddr::new(self.ip, port)).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                result => return result,
             }
         }
         Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "every RTP port of the range is in use"))

@@ -121,11 +121,6 @@ impl Dialog {
         }
     }
 
-    /// Our tag.
-    pub fn local_tag(&self) -> &str {
-        &self.id.local_tag
-    }
-
     /// A request within this dialog with the next CSeq (an ACK keeps the INVITE's).
     pub fn request(&mut self, method: &str) -> Message {
         if method != "ACK" {

@@ -8,7 +8,7 @@ use super::support::Bench;
 use serde_json::Value;
 
 /// What the platform's dialplan adds, and the captures' dialplan did not.
-const OURS: [&str; 2] = ["vp_domain", "vp_call"];
+const OURS: [&str; 3] = ["vp_domain", "vp_call", "cc_export_vars"];
 
 fn capture(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire/freeswitch/cdr").join(name);
