@@ -44,6 +44,12 @@ async fn after_a_failed_fsync_nothing_is_taken_until_the_journal_is_opened_again
             let known = pending_seqs(&journal);
             assert!(pending.iter().all(|seq| known.contains(seq)), "{point:?}: {pending:?} → {known:?}");
             assert!(journal.append(record(99)).await.unwrap() > last);
+            // What was handed out now is on the disk now.
+            disk.cut_power(Survives::Nothing);
+            drop(journal);
+            let (journal, recovery) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
+            assert!(!recovery.needs_attention(), "{point:?} {survives:?}: {recovery:?}");
+            assert!(journal.stats().pending_records > known.len(), "{point:?} {survives:?}");
         }
     }
 }

@@ -77,7 +77,7 @@ fn journal_on_disk(closed: bool) -> SimDisk {
 const OWED: [u64; 10] = [2, 3, 4, 5, 8, 9, 10, 12, 13, 14];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_damage_makes_it_panic_or_lie(

@@ -46,7 +46,9 @@ async fn a_write_that_does_not_fit_is_cut_off_and_not_acknowledged() {
         while let Ok(seq) = journal.append(record(last + 1)).await {
             last = seq;
         }
+        let used_bytes = disk.used_bytes();
         assert!(is_disk_full(&journal.append(record(last + 1)).await.unwrap_err()));
+        assert_eq!(disk.used_bytes(), used_bytes, "what did not fit still takes up room");
         assert_eq!(pending_seqs(&journal), (1..=last).collect::<Vec<_>>());
         disk.set_capacity(u64::MAX);
         append(&journal, last + 1..=last + 9).await;

@@ -94,7 +94,10 @@ impl World {
                 5..=7 => self.append_together(&journal)?,
                 8..=11 => self.forget(&journal),
                 12 => self.oracle.check_pending(&journal).or_else(|violation| self.unless_dead(violation))?,
-                13 => self.disk.set_capacity(self.disk.used_bytes() + self.dice.below(2500)),
+                13 => {
+                    self.disk.set_capacity(self.disk.used_bytes() + self.dice.below(2500));
+                    self.disk.hide_fullness(self.dice.one_in(2));
+                }
                 14 => self.disk.set_capacity(u64::MAX),
                 _ => {
                     self.runtime.block_on(journal.close());

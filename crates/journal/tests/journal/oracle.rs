@@ -17,12 +17,17 @@ pub struct Oracle {
     forgotten: BTreeSet<u64>,
     /// Key → record, of everything ever given to `append`.
     submitted: BTreeMap<String, Record>,
+    /// Keys of records of which it is not known whether they were stored.
+    undecided: BTreeSet<String>,
+    /// Keys of records that an opening did not find.
+    dropped: BTreeSet<String>,
     journal: Option<Uuid>,
 }
 
 impl Oracle {
     pub fn submit(&mut self, record: &Record) {
         self.submitted.insert(record.key.clone(), record.clone());
+        self.undecided.insert(record.key.clone());
     }
 
     pub fn acknowledge(&mut self, journal: Uuid, seq: u64, key: &str) -> Result<(), Violation> {
@@ -35,6 +40,7 @@ impl Oracle {
     }
 
     fn know(&mut self, seq: u64, key: &str) -> Result<(), Violation> {
+        self.undecided.remove(key);
         match self.known.insert(seq, key.to_owned()) {
             Some(before) if before != key => Err(format!("seq {seq} was {before} and is now {key}")),
             _ => Ok(()),
@@ -61,7 +67,9 @@ impl Oracle {
         if journal.stats().next_seq <= last {
             return Err(format!("seq {last} would be given out again"));
         }
-        self.check_pending(journal)
+        self.check_pending(journal)?;
+        self.dropped.append(&mut self.undecided);
+        Ok(())
     }
 
     pub fn check_pending(&mut self, journal: &Journal) -> Result<(), Violation> {
@@ -76,6 +84,9 @@ impl Oracle {
             }
             if !keys.insert(&record.key) {
                 return Err(format!("{} comes back twice", record.key));
+            }
+            if self.dropped.contains(&record.key) {
+                return Err(format!("{} comes back after it was dropped", record.key));
             }
             self.know(*seq, &record.key)?;
         }
