@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError,
 };
 use tokio::sync::Mutex;
@@ -52,18 +52,23 @@ impl Connection {
         Self { config, answer_timeout, current: Mutex::new(None) }
     }
 
-    /// Sends one pipeline and reads its answers.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Failure> {
+    /// Sends one command. Its error keeps Redis' own code, which a pipeline's hides.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let mut connection = self.get().await.map_err(Failure::Connect)?;
-        match pipeline.query_async(&mut connection).await {
-            Ok(answer) => Ok(answer),
-            Err(error) => {
-                if spoils_connection(&error) {
-                    self.current.lock().await.take();
-                }
-                Err(Failure::Answer(error))
-            }
+        self.judged(command.query_async(&mut connection).await).await
+    }
+
+    /// Sends several commands in one round trip.
+    pub(crate) async fn ask_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Failure> {
+        let mut connection = self.get().await.map_err(Failure::Connect)?;
+        self.judged(pipeline.query_async(&mut connection).await).await
+    }
+
+    async fn judged<T>(&self, answer: redis::RedisResult<T>) -> Result<T, Failure> {
+        if answer.as_ref().is_err_and(spoils_connection) {
+            self.current.lock().await.take();
         }
+        answer.map_err(Failure::Answer)
     }
 
     async fn get(&self) -> Result<MultiplexedConnection> {

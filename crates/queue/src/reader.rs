@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
-use redis::{FromRedisValue, Pipeline};
+use redis::{Cmd, FromRedisValue, Pipeline};
 
 use crate::connection::{ANSWER_TIMEOUT, Connection, Failure};
 use crate::entry::{Delivered, Entry};
@@ -32,10 +32,10 @@ impl Reader {
     /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn read(&self, entries_max: usize, block: Duration) -> Result<Vec<Delivered>> {
         let block_ms = block.min(BLOCK_MAX).as_millis().max(1) as u64;
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("XREADGROUP").arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(entries_max);
-        pipeline.arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&self.config.stream).arg(">");
-        let (reply,): (Option<StreamReadReply>,) = self.ask(&pipeline).await?;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(entries_max);
+        read.arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&self.config.stream).arg(">");
+        let reply: Option<StreamReadReply> = self.ask(&read).await?;
         let ids = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
         self.understood(ids.collect()).await
     }
@@ -45,36 +45,29 @@ impl Reader {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn claim_stale(&self, idle: Duration, entries_max: usize) -> Result<Vec<Delivered>> {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("XAUTOCLAIM").arg(&self.config.stream).arg(GROUP).arg(&self.consumer);
-        pipeline.arg(idle.as_millis() as u64).arg("0-0").arg("COUNT").arg(entries_max);
-        let (reply,): (StreamAutoClaimReply,) = self.ask(&pipeline).await?;
+        let mut claim = redis::cmd("XAUTOCLAIM");
+        claim.arg(&self.config.stream).arg(GROUP).arg(&self.consumer);
+        claim.arg(idle.as_millis() as u64).arg("0-0").arg("COUNT").arg(entries_max);
+        let reply: StreamAutoClaimReply = self.ask(&claim).await?;
         self.understood(reply.claimed).await
     }
 
     /// Asks; where the group is gone (FLUSHALL, a new server) it is made, and asked once more.
-    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
-        match self.connection.ask(pipeline).await {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        match self.connection.ask(command).await {
             Err(Failure::Answer(error)) if is_no_group(&error) => {
                 self.make_group().await?;
-                Ok(self.connection.ask(pipeline).await?)
+                Ok(self.connection.ask(command).await?)
             }
             other => Ok(other?),
         }
     }
 
     async fn make_group(&self) -> Result<()> {
-        let mut pipeline = Pipeline::new();
+        let mut create = redis::cmd("XGROUP");
         // From 0: entries pushed before the group existed are ours as well.
-        pipeline
-            .cmd("XGROUP")
-            .arg("CREATE")
-            .arg(&self.config.stream)
-            .arg(GROUP)
-            .arg("0")
-            .arg("MKSTREAM")
-            .ignore();
-        match self.connection.ask::<()>(&pipeline).await {
+        create.arg("CREATE").arg(&self.config.stream).arg(GROUP).arg("0").arg("MKSTREAM");
+        match self.connection.ask::<()>(&create).await {
             Err(Failure::Answer(error)) if is_group_there(&error) => Ok(()),
             other => Ok(other?),
         }
@@ -99,7 +92,7 @@ impl Reader {
             let mut pipeline = Pipeline::new();
             pipeline.cmd("XACK").arg(&self.config.stream).arg(GROUP).arg(&foreign).ignore();
             pipeline.cmd("XDEL").arg(&self.config.stream).arg(&foreign).ignore();
-            self.connection.ask::<()>(&pipeline).await?;
+            self.connection.ask_all::<()>(&pipeline).await?;
         }
         Ok(delivered)
     }

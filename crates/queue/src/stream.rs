@@ -19,7 +19,7 @@ impl Queue {
         for entry in entries {
             entry.add_to(&mut pipeline, &self.config.stream);
         }
-        Ok(self.connection.ask::<()>(&pipeline).await?)
+        Ok(self.connection.ask_all::<()>(&pipeline).await?)
     }
 
     /// Takes entries off the stream for good.
@@ -31,7 +31,7 @@ impl Queue {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("XACK").arg(&self.config.stream).arg(GROUP).arg(ids).ignore();
             pipeline.cmd("XDEL").arg(&self.config.stream).arg(ids).ignore();
-            self.connection.ask::<()>(&pipeline).await?;
+            self.connection.ask_all::<()>(&pipeline).await?;
         }
         Ok(())
     }
@@ -41,10 +41,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn len(&self) -> Result<u64> {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("XLEN").arg(&self.config.stream);
-        let (len,) = self.connection.ask(&pipeline).await?;
-        Ok(len)
+        Ok(self.connection.ask(redis::cmd("XLEN").arg(&self.config.stream)).await?)
     }
 
     /// Which life of which server this is: it changes with every restart and every change of master.
@@ -54,7 +51,7 @@ impl Queue {
     pub async fn identity(&self) -> Result<String> {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
-        let (server, replication): (String, String) = self.connection.ask(&pipeline).await?;
+        let (server, replication): (String, String) = self.connection.ask_all(&pipeline).await?;
         let field = |text: &str, name: &str| {
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned))
         };

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use store::page::PAGE_ITEMS_MAX;
@@ -19,18 +19,31 @@ pub const JSON_BYTES_MAX: usize = 64 << 10;
 const QUERY_BYTES_MAX: usize = 8 << 10;
 const PAGE_ITEMS: u16 = 50;
 
+/// A sender of too much is heard to the end, up to this, because one that is cut off in mid-sentence never reads the answer.
+const DISCARD_BYTES_MAX: usize = 8 << 20;
+
 /// Reads a whole body of at most `bytes_max`.
 ///
 /// # Errors
 /// 413 over the limit, 400 when the connection broke before the end.
-pub async fn read_body(body: Body, what: &str, bytes_max: usize) -> Result<Bytes, Problem> {
-    Limited::new(body, bytes_max).collect().await.map(|collected| collected.to_bytes()).map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            Problem::too_large(what, bytes_max)
-        } else {
-            Problem::new(StatusCode::BAD_REQUEST, format!("{what} did not arrive whole"))
+pub async fn read_body(mut body: Body, what: &str, bytes_max: usize) -> Result<Bytes, Problem> {
+    let mut kept = BytesMut::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, format!("{what} did not arrive whole"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        total += data.len();
+        if total > DISCARD_BYTES_MAX {
+            break;
         }
-    })
+        if total <= bytes_max {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if total > bytes_max {
+        return Err(Problem::too_large(what, bytes_max));
+    }
+    Ok(kept.freeze())
 }
 
 /// A query string read into `T`, whose struct denies unknown fields. Every value is a string; a repeated or unknown

@@ -62,9 +62,9 @@ mod tests {
             .skip(1)
             .flat_map(|route| {
                 let path = route.split('"').nth(1).unwrap().to_owned();
-                ["get", "post", "put", "delete"].into_iter().filter_map(move |method| {
-                    route.contains(&format!("{method}(")).then(|| format!("{method} {path}"))
-                })
+                let methods = ["get", "post", "put", "delete"].into_iter();
+                let used = methods.filter(|method| route.contains(&format!("{method}("))).collect::<Vec<_>>();
+                used.into_iter().map(move |method| format!("{method} {path}"))
             })
             .filter(|route| route != "get /api/openapi.json")
             .collect();

@@ -50,6 +50,6 @@ fn body_of(file: &str) -> Vec<u8> {
     if !file.ends_with(".http") {
         return bytes;
     }
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("{file} has no head"));
-    bytes[end + 4..].to_vec()
+    let end = bytes.windows(2).position(|w| w == b"\n\n").unwrap_or_else(|| panic!("{file} has no head"));
+    bytes[end + 2..].to_vec()
 }

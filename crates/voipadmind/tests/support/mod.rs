@@ -202,6 +202,14 @@ impl Node {
         self.post_as(path, content_type, body, &format!("{FS_USER}:{FS_PASSWORD}"))
     }
 
+    pub fn get_engine(&self, path: &str) -> Answer {
+        use base64::Engine as _;
+        let credentials =
+            base64::engine::general_purpose::STANDARD.encode(format!("{FS_USER}:{FS_PASSWORD}"));
+        let request = self.agent.get(self.url(path)).header("Authorization", format!("Basic {credentials}"));
+        answer(request.call().unwrap())
+    }
+
     pub fn post_as(
         &self,
         path: &str,
@@ -270,7 +278,7 @@ fn answer(response: http::Response<ureq::Body>) -> Answer {
 
 /// The captures of `shared/wire`, copied to `fixtures/wire`.
 pub fn wire(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire/freeswitch").join(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
