@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::dev::Place;
 use crate::files;
+use crate::output::say;
 
 /// Writes both files below `dir`; existing ones are never touched.
 pub fn run(dir: &Path, port_offset: u16) -> Result<()> {
@@ -15,7 +16,7 @@ pub fn run(dir: &Path, port_offset: u16) -> Result<()> {
     if !write(&place, port_offset)? {
         bail!("{} has a {CLUSTER_FILE} already; edit it, or choose another folder with --dir", dir.display());
     }
-    println!("wrote {} and {}", dir.join(CLUSTER_FILE).display(), dir.join(SECRETS_FILE).display());
+    say!("wrote {} and {}", dir.join(CLUSTER_FILE).display(), dir.join(SECRETS_FILE).display());
     Ok(())
 }
 

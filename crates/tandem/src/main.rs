@@ -6,6 +6,7 @@ mod cli;
 mod dev;
 mod files;
 mod init;
+mod output;
 mod render_command;
 
 use std::process::ExitCode;

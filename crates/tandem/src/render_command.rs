@@ -8,6 +8,7 @@ use spec::{CLUSTER_FILE, Cluster, SECRETS_FILE, Secrets};
 
 use crate::dev::{Place, programs};
 use crate::files::{self, Owner};
+use crate::output::say;
 
 /// Renders `node` of the cluster in `dir` below `out`.
 pub fn run(dir: &Path, node: &str, out: &Path) -> Result<()> {
@@ -16,7 +17,7 @@ pub fn run(dir: &Path, node: &str, out: &Path) -> Result<()> {
     let layout = Layout::of(&cluster, &place.root, &place.user.name, &programs::found());
     let rendered = render::render(&cluster, &secrets, node, &layout)?;
     write(&rendered, out, None)?;
-    println!("wrote {} files below {}", rendered.len(), out.display());
+    say!("wrote {} files below {}", rendered.len(), out.display());
     Ok(())
 }
 

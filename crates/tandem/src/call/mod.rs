@@ -14,6 +14,7 @@ mod table;
 use anyhow::{Context as _, Result};
 
 use crate::dev::Env;
+use crate::output::say;
 use api::{Api, Wanted};
 use sipp::Sipp;
 use stage::Stage;
@@ -54,9 +55,9 @@ pub fn run(env: &Env, options: Options) -> Result<()> {
     let calls = api.wait_for(&wanted, &stage.started)?;
     if options.json {
         let items = serde_json::json!({ "items": calls });
-        println!("{}", serde_json::to_string_pretty(&items)?);
+        say!("{}", serde_json::to_string_pretty(&items)?);
     } else {
-        println!("{}", table::calls(&calls).context("a call's record is not as expected")?);
+        say!("{}", table::calls(&calls).context("a call's record is not as expected")?);
     }
     Ok(())
 }

@@ -10,25 +10,26 @@ use nix::unistd::Pid;
 use spec::CLUSTER_FILE;
 
 use super::{Place, status, supervise};
+use crate::output::say;
 
 /// The sum of the engines' own limits, and some.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
 
 pub fn down(dir: &Path, purge: bool) -> Result<()> {
     if fs::symlink_metadata(dir).is_err() {
-        println!("there is no dev node in {}", dir.display());
+        say!("there is no dev node in {}", dir.display());
         return Ok(());
     }
     let place = Place::existing(dir)?;
     if supervise::is_running(&place.run())? {
         stop(&place)?;
-        println!("stopped");
+        say!("stopped");
     } else {
-        println!("the node does not run");
+        say!("the node does not run");
     }
     if purge {
         remove(&place)?;
-        println!("removed its data, configuration and secrets");
+        say!("removed its data, configuration and secrets");
     }
     Ok(())
 }

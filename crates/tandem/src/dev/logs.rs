@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::Place;
+use crate::output::say;
 
 /// Lines shown of each log, and bytes looked at for them.
 const LINES: usize = 20;
@@ -27,8 +28,8 @@ pub fn logs(dir: &Path, engine: Option<&str>, follow: bool) -> Result<()> {
     }
     let mut followed = Vec::new();
     for (name, path) in logs {
-        println!("==> {name}: {}", path.display());
-        println!("{}", tail(&path, LINES));
+        say!("==> {name}: {}", path.display());
+        say!("{}", tail(&path, LINES));
         let length = fs::metadata(&path).map_or(0, |m| m.len());
         followed.push((name, path, length));
     }
@@ -37,7 +38,10 @@ pub fn logs(dir: &Path, engine: Option<&str>, follow: bool) -> Result<()> {
     }
     loop {
         for (name, path, seen) in &mut followed {
-            show_new(name, path, seen)?;
+            if show_new(name, path, seen).is_err() {
+                // The reader went away.
+                return Ok(());
+            }
         }
         sleep(FOLLOW_EVERY);
     }
@@ -71,7 +75,7 @@ pub fn tail(path: &Path, lines: usize) -> String {
     end().unwrap_or_else(|error| format!("(cannot be read: {error})"))
 }
 
-fn show_new(name: &str, path: &Path, seen: &mut u64) -> Result<()> {
+fn show_new(name: &str, path: &Path, seen: &mut u64) -> std::io::Result<()> {
     let Ok(mut file) = File::open(path) else { return Ok(()) };
     let length = file.metadata()?.len();
     if length < *seen {

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{Uid, User};
 
 use crate::files::{self, Owner};
+use crate::output::say;
 
 const STATE: &str = "/var/lib/tandem-dev";
 const SERVICE_USER: &str = "tandem-dev";
@@ -129,7 +130,7 @@ fn service_user() -> Result<User> {
     if let Some(user) = User::from_name(SERVICE_USER)? {
         return Ok(user);
     }
-    println!("making the system user {SERVICE_USER}: nothing of the dev node runs as root");
+    say!("making the system user {SERVICE_USER}: nothing of the dev node runs as root");
     let made = Command::new("useradd")
         .args(["--system", "--user-group", "--no-create-home", "--home-dir", STATE])
         .args(["--shell", "/usr/sbin/nologin", SERVICE_USER])

@@ -12,6 +12,7 @@ use super::Place;
 use super::env_file::Env;
 use super::supervise::{self, STATUS_FILE, Shown, Snapshot, State};
 use crate::files;
+use crate::output::say;
 
 /// `tandem dev status`.
 pub fn status(dir: &Path, json: bool) -> Result<()> {
@@ -24,15 +25,15 @@ pub fn status(dir: &Path, json: bool) -> Result<()> {
             object.insert("running".into(), running.into());
             object.insert("user".into(), place.user.name.into());
         }
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        say!("{}", serde_json::to_string_pretty(&value)?);
         return Ok(());
     }
     if running {
         return print_summary(&place);
     }
-    println!("the node does not run; start it with 'make up'");
+    say!("the node does not run; start it with 'make up'");
     if let Some(message) = snapshot.and_then(|s| s.message) {
-        println!("it ended with: {message}");
+        say!("it ended with: {message}");
     }
     Ok(())
 }
@@ -47,9 +48,9 @@ pub fn read(place: &Place) -> Option<Snapshot> {
 pub fn print_summary(place: &Place) -> Result<()> {
     let snapshot = read(place).context("the supervisor's status is unreadable")?;
     let env = Env::read(&place.shown)?;
-    println!("\n{}\n", engines(place, &snapshot));
-    println!("{}\n", reach(place, &env));
-    println!("{}", next(place));
+    say!("\n{}\n", engines(place, &snapshot).trim_fmt());
+    say!("{}\n", reach(place, &env).trim_fmt());
+    say!("{}", next(place));
     Ok(())
 }
 
@@ -72,7 +73,7 @@ fn engines(place: &Place, snapshot: &Snapshot) -> Table {
 fn shown_state(step: &Shown) -> String {
     let state = format!("{:?}", step.state).to_lowercase();
     match (&step.last_exit, step.restarts) {
-        (Some(exit), 1..) => format!("{state}, restarted {} times, last: {exit}", step.restarts),
+        (Some(exit), _) => format!("{state} ({} restarts; {exit})", step.restarts),
         _ => state,
     }
 }
@@ -132,7 +133,7 @@ impl Progress {
             let line = format!("  {} {}", step.name, if step.task { "done" } else { "ready" });
             match &self.bar {
                 Some(bar) => bar.println(line),
-                None => println!("{line}"),
+                None => say!("{line}"),
             }
         }
         if let (Some(bar), Some(step)) = (&self.bar, steps.clone().find(|step| !finished(step))) {

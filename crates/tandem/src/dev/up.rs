@@ -20,6 +20,7 @@ use super::status::{self, Progress};
 use super::steps::{self, MEDIA_DOUBLE, Parts};
 use super::supervise::{self, Phase, STATUS_FILE, Snapshot};
 use super::{Place, ports};
+use crate::output::say;
 use crate::{files, init, render_command};
 
 /// Built beside this one.
@@ -37,19 +38,19 @@ pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
     let began = Instant::now();
     let place = Place::create(dir)?;
     if init::write(&place, port_offset)? {
-        println!("wrote {} and its secrets", dir.join(CLUSTER_FILE).display());
+        say!("wrote {} and its secrets", dir.join(CLUSTER_FILE).display());
     }
     let (cluster, secrets) = render_command::load(&place)?;
     if port_offset != 0 && cluster.ports != Ports::dev(port_offset) {
-        println!("note: the ports are those of {CLUSTER_FILE}; an offset counts only when it is written");
+        say!("note: the ports are those of {CLUSTER_FILE}; an offset counts only when it is written");
     }
     if supervise::is_running(&place.run())? {
         wait(&place, None)?;
-        println!("the node runs already");
+        say!("the node runs already");
     } else {
         let child = start(&place, &cluster, &secrets)?;
         wait(&place, Some(child))?;
-        println!("ready in {:.1} s", began.elapsed().as_secs_f64());
+        say!("ready in {:.1} s", began.elapsed().as_secs_f64());
     }
     status::print_summary(&place)
 }
@@ -61,7 +62,7 @@ fn start(place: &Place, cluster: &Cluster, secrets: &Secrets) -> Result<Child> {
     let data_major = files::read(&data.join("PG_VERSION"))?.and_then(|text| text.trim().parse().ok());
     let programs = programs::find(&cluster.paths, data_major, &place.user)?;
     if let Freeswitch::Absent(why) = &programs.freeswitch {
-        println!("{why}: the media double stands in (a test program, not FreeSWITCH)");
+        say!("{why}: the media double stands in (a test program, not FreeSWITCH)");
     }
     ports::check_free(cluster, node.address)?;
     let mut found = programs::found();
