@@ -168,5 +168,5 @@ async fn make_database(admin: &Client, database: &str) -> Result<bool> {
 }
 
 /// Rights that are not of a migration's table: run at every bootstrap, so that a hand-made grant does not stay.
-const RIGHTS: &str = "REVOKE ALL ON SCHEMA public FROM PUBLIC;
+pub(crate) const RIGHTS: &str = "REVOKE ALL ON SCHEMA public FROM PUBLIC;
     REVOKE CREATE ON SCHEMA voip, kamailio, monitoring FROM PUBLIC, kamailio, voip_admin, exporter";

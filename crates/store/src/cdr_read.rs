@@ -282,12 +282,12 @@ macro_rules! columns {
 /// and the range of times prunes partitions; `start_time <= $4` repeats the cursor for that reason alone.
 macro_rules! filtered {
     () => {
-        " AND ($1 IS NULL OR c.domain_id = $1)
-          AND ($2 IS NULL OR c.start_time >= $2) AND ($3 IS NULL OR c.start_time < $3)
-          AND ($4 IS NULL OR (c.start_time <= $4 AND (c.start_time, c.id) < ($4, $5)))
-          AND ($7 IS NULL OR c.caller_id_number = $7) AND ($8 IS NULL OR c.destination_number = $8)
-          AND ($9 IS NULL OR c.direction = $9) AND ($10 IS NULL OR c.hangup_cause = $10)
-          AND ($11 IS NULL OR c.queue = $11) AND ($12 IS NULL OR c.domain = lower($12))
+        " AND ($1::int4 IS NULL OR c.domain_id = $1)
+          AND ($2::timestamptz IS NULL OR c.start_time >= $2) AND ($3::timestamptz IS NULL OR c.start_time < $3)
+          AND ($4::timestamptz IS NULL OR (c.start_time <= $4 AND (c.start_time, c.id) < ($4, $5)))
+          AND ($7::text IS NULL OR c.caller_id_number = $7) AND ($8::text IS NULL OR c.destination_number = $8)
+          AND ($9::text IS NULL OR c.direction = $9) AND ($10::text IS NULL OR c.hangup_cause = $10)
+          AND ($11::text IS NULL OR c.queue = $11) AND ($12::text IS NULL OR c.domain = lower($12))
         ORDER BY c.start_time DESC, c.id DESC LIMIT $13"
     };
 }
@@ -296,24 +296,28 @@ pub(crate) const CALLS: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM voip.cdr c WHERE c.head
-      AND ($6 IS NULL OR c.call_uuid = ANY (ARRAY(SELECT l.call_uuid FROM voip.cdr l WHERE l.leg_uuid = $6)))",
+      AND ($6::text IS NULL OR c.call_uuid = ANY (ARRAY(SELECT l.call_uuid FROM voip.cdr l WHERE l.leg_uuid = $6)))",
     filtered!()
 );
 
-pub(crate) const LEGS: &str =
-    concat!("SELECT ", columns!(), " FROM voip.cdr c WHERE ($6 IS NULL OR c.leg_uuid = $6)", filtered!());
+pub(crate) const LEGS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM voip.cdr c WHERE ($6::text IS NULL OR c.leg_uuid = $6)",
+    filtered!()
+);
 
 /// Legs start within a week of the row that stands for their call (`cdr_write::calls`).
 pub(crate) const LEGS_OF_CALLS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM voip.cdr c WHERE c.call_uuid = ANY ($1)
-      AND c.start_time BETWEEN $2 - interval '7 days' AND $3 + interval '7 days'
+    " FROM voip.cdr c WHERE c.call_uuid = ANY ($1::text[])
+      AND c.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days'
     ORDER BY c.start_time, c.id LIMIT $4"
 );
 
 pub(crate) const RECORDINGS_OF_CALLS: &str = "SELECT c.call_uuid, r.id, r.leg_uuid, r.duration, r.state
     FROM voip.cdr c JOIN voip.recordings r ON r.leg_uuid = c.leg_uuid AND r.start_time = c.start_time
-    WHERE c.call_uuid = ANY ($1) AND c.recorded
-      AND c.start_time BETWEEN $2 - interval '7 days' AND $3 + interval '7 days'
+    WHERE c.call_uuid = ANY ($1::text[]) AND c.recorded
+      AND c.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days'
     ORDER BY r.id";

@@ -331,8 +331,10 @@ macro_rules! select {
     };
 }
 
-pub(crate) const LIST: &str =
-    concat!(select!(), "WHERE e.id > $1 AND ($2 IS NULL OR d.domain = lower($2)) ORDER BY e.id LIMIT $3");
+pub(crate) const LIST: &str = concat!(
+    select!(),
+    "WHERE e.id > $1 AND ($2::text IS NULL OR d.domain = lower($2)) ORDER BY e.id LIMIT $3"
+);
 pub(crate) const GET: &str = concat!(select!(), "WHERE e.id = $1");
 pub(crate) const LOCK: &str = "SELECT domain_id FROM voip.extensions WHERE id = $1 FOR UPDATE";
 pub(crate) const CREATE: &str = "INSERT INTO voip.extensions (domain_id, extension, type, description, user_id, queue_id,

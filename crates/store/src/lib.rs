@@ -29,6 +29,8 @@ mod pool;
 pub mod queues;
 pub mod receipts;
 pub mod seed;
+#[cfg(test)]
+mod statements;
 mod tenant;
 mod transaction;
 pub mod users;

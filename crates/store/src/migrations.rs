@@ -12,7 +12,7 @@ mod embedded {
 }
 
 /// Where applied migrations are recorded. Schema-qualified, so that no search_path decides.
-const HISTORY_TABLE: &str = "voip.schema_history";
+pub(crate) const HISTORY_TABLE: &str = "voip.schema_history";
 
 /// `VOIP` in ASCII, then a number of ours: an advisory lock's key. (Partitions use the two-key form, another space.)
 pub(crate) const BOOTSTRAP_LOCK: i64 = 0x564F_4950_0000_0001;

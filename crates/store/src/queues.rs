@@ -275,8 +275,10 @@ macro_rules! select {
     };
 }
 
-pub(crate) const LIST: &str =
-    concat!(select!(), "WHERE q.id > $1 AND ($2 IS NULL OR d.domain = lower($2)) ORDER BY q.id LIMIT $3");
+pub(crate) const LIST: &str = concat!(
+    select!(),
+    "WHERE q.id > $1 AND ($2::text IS NULL OR d.domain = lower($2)) ORDER BY q.id LIMIT $3"
+);
 pub(crate) const GET: &str = concat!(select!(), "WHERE q.id = $1");
 pub(crate) const LOCK: &str = "SELECT domain_id FROM voip.queues WHERE id = $1 FOR UPDATE";
 pub(crate) const CREATE: &str = "INSERT INTO voip.queues (domain_id, name, strategy, max_wait_time,

@@ -35,5 +35,5 @@ impl Store {
 }
 
 pub(crate) const TAKE_RECEIPTS: &str = "DELETE FROM voip.cdr_receipts WHERE id IN (
-        SELECT id FROM voip.cdr_receipts WHERE journal_id = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+        SELECT id FROM voip.cdr_receipts WHERE journal_id = $1 ORDER BY id LIMIT $2)
     RETURNING seqs";

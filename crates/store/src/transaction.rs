@@ -156,7 +156,7 @@ impl Transaction {
     /// Makes this transaction write WAL even if it changes no row, so that its commit waits for the standby: told
     /// "it is there already", a caller relies on that row as if he had written it.
     pub(crate) async fn leave_mark(&mut self) -> Result<()> {
-        self.query("SELECT pg_logical_emit_message(true, 'voip', '')", &[]).await.map(drop)
+        self.query(LEAVE_MARK, &[]).await.map(drop)
     }
 
     /// Commits. Waiting for the standby is not a statement's time: the server's time-out would cut the wait short and
@@ -214,3 +214,5 @@ impl Drop for Transaction {
 fn silent() -> Error {
     Error::Unavailable("the server stopped answering".to_owned())
 }
+
+pub(crate) const LEAVE_MARK: &str = "SELECT pg_logical_emit_message(true, 'voip', '')";

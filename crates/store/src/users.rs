@@ -73,4 +73,4 @@ pub(crate) const USERS: &str =
     "SELECT u.id, d.domain, u.username, u.email, u.full_name, u.role, u.active, u.created_at,
         u.updated_at
     FROM voip.users u JOIN voip.domains d ON d.id = u.domain_id
-    WHERE u.id > $1 AND ($2 IS NULL OR d.domain = lower($2)) ORDER BY u.id LIMIT $3";
+    WHERE u.id > $1 AND ($2::text IS NULL OR d.domain = lower($2)) ORDER BY u.id LIMIT $3";

@@ -3,11 +3,11 @@
 //! In: [`Item`]s in any order, from several workers on two nodes, any of them twice. Out: an [`Outcome`], and then all of
 //! it is committed. Never: a record refused because of another one's data, or a receipt without its row.
 
-mod calls;
-mod dialogs;
-mod insert;
-mod locks;
-mod quarantine;
+pub(crate) mod calls;
+pub(crate) mod dialogs;
+pub(crate) mod insert;
+pub(crate) mod locks;
+pub(crate) mod quarantine;
 
 use bytes::Bytes;
 use jiff::Timestamp;

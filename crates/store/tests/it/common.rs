@@ -1,5 +1,4 @@
 //! A bootstrapped PostgreSQL with two tenants, for one test.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::time::Duration;
 
@@ -92,8 +91,13 @@ pub fn options(postgres: &Postgres) -> Bootstrap {
 }
 
 pub fn config(postgres: &Postgres) -> StoreConfig {
+    // Generous: the machine that runs the tests has other things to do.
+    let patience = Duration::from_secs(60);
     StoreConfig {
-        statement_timeout: Duration::from_secs(20),
+        connect_timeout: patience,
+        acquire_timeout: patience,
+        statement_timeout: patience,
+        commit_timeout: patience,
         ..StoreConfig::new("127.0.0.1", postgres.port(), "voip_platform", "voip_admin", "voip_admin_password")
     }
 }
@@ -138,6 +142,8 @@ fn tenant(domain: &str) -> SeedDomain {
         ivrs: vec![SeedIvr {
             name: "Main_Menu".to_owned(),
             timeout_seconds: 5,
+            max_failures: 3,
+            max_timeouts: 3,
             entries: vec![("1".to_owned(), "transfer".to_owned(), "1001".to_owned())],
             ..SeedIvr::default()
         }],

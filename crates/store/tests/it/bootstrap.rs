@@ -1,8 +1,6 @@
 //! From an empty server to the platform's database, twice, at once, and seeded twice.
 
-mod common;
-
-use common::{A, Fixture, options, server, two_tenants};
+use crate::common::{A, Fixture, options, server, two_tenants};
 use store::bootstrap::bootstrap;
 use store::migrations::schema_version_built;
 use store::seed::seed;
@@ -28,7 +26,7 @@ async fn the_seed_changes_nothing_the_second_time_and_only_what_differs_the_thir
     let mut tenants = two_tenants();
     assert!(seed(&fixture.options, &tenants).await.unwrap() > 20);
     assert_eq!(seed(&fixture.options, &tenants).await.unwrap(), 0);
-    tenants.domains[0].extensions[0].credentials = Some(common::credentials("1001", A, "changed"));
+    tenants.domains[0].extensions[0].credentials = Some(crate::common::credentials("1001", A, "changed"));
     assert_eq!(seed(&fixture.options, &tenants).await.unwrap(), 1);
     let user = fixture.store.directory_user(&A.to_uppercase(), "1001").await.unwrap().unwrap();
     assert_eq!(user.ha1, Some(model::ha1::md5("1001", A, "changed")));
