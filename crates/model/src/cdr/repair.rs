@@ -88,20 +88,22 @@ impl<'a> Repair<'a> {
         self.json.push('"');
         self.at += 1;
         loop {
-            let Some(next) = self.text[self.at..].chars().next() else {
+            let rest = &self.text[self.at..];
+            let Some(plain) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') else {
                 return Err("it ends in the middle of a string".to_owned());
             };
-            match next {
-                '"' if self.ends_string(self.at) => break,
-                '"' => self.json.push_str("\\\""),
-                '\\' => {
+            self.json.push_str(&rest[..plain]);
+            self.at += plain;
+            match rest.as_bytes()[plain] {
+                b'"' if self.ends_string(self.at) => break,
+                b'"' => self.json.push_str("\\\""),
+                b'\\' => {
                     self.escape();
                     continue;
                 }
-                control if control < ' ' => self.json.push_str(&format!("\\u{:04x}", u32::from(control))),
-                other => self.json.push(other),
+                control => self.json.push_str(&format!("\\u{control:04x}")),
             }
-            self.at += next.len_utf8();
+            self.at += 1;
         }
         self.json.push('"');
         self.before = b'"';

@@ -24,22 +24,28 @@ pub(super) fn check(variables: &Variables, json: &str) -> Result<(), String> {
         ("billsec", &variables.billsec),
         ("hangup_cause", &variables.hangup_cause),
     ];
-    for (name, read) in sealed {
-        let mut stated =
-            json.match_indices(name).filter_map(|(at, _)| value_of_member(json, at, at + name.len()));
-        if stated.next() != read.as_deref() || stated.next().is_some() {
-            return Err(format!(
-                "{name} is there twice or in the wrong place: a name that was sent may have forged it"
-            ));
+    let mut stated = [None; 6];
+    for (quote, _) in json.match_indices('"') {
+        let rest = &json[quote + 1..];
+        let Some(which) = sealed.iter().position(|(name, _)| rest.starts_with(name)) else { continue };
+        let Some(value) = value_of_member(&rest[sealed[which].0.len()..]) else { continue };
+        if stated[which].replace(value).is_some() {
+            return Err(forged(sealed[which].0));
         }
     }
-    Ok(())
+    match sealed.iter().zip(stated).find(|((_, read), stated)| read.as_deref() != *stated) {
+        Some(((name, _), _)) => Err(forged(name)),
+        None => Ok(()),
+    }
 }
 
-/// The plain value of the member whose name stands here, if it is a member's name.
-fn value_of_member(json: &str, start: usize, end: usize) -> Option<&str> {
-    let rest = json[end..].strip_prefix('"').filter(|_| json[..start].ends_with('"'))?;
-    let value = rest.trim_start().strip_prefix(':')?.trim_start();
+fn forged(name: &str) -> String {
+    format!("{name} is there twice or in the wrong place: a name that was sent may have forged it")
+}
+
+/// The plain value of a member, from behind its name; `None` where that was no member's name.
+fn value_of_member(rest: &str) -> Option<&str> {
+    let value = rest.strip_prefix('"')?.trim_start().strip_prefix(':')?.trim_start();
     let value = value.strip_prefix('"').unwrap_or(value);
-    Some(&value[..value.find(['"', ',', '}']).unwrap_or(value.len())])
+    Some(value[..value.find(['"', ',', '}']).unwrap_or(value.len())].trim_end())
 }
