@@ -184,6 +184,7 @@ impl<'a> Member<'a> {
         caller.leg.set("cc_queue_answered_epoch", answered_epoch);
         caller.leg.set("cc_agent_bridged", "true");
         leg.set("cc_agent_bridged", "true");
+        leg.unset("cc_member_pre_answer_uuid");
         bridge::talk(self.switch, caller, leg, *party).await;
     }
 

@@ -136,6 +136,11 @@ impl Leg {
         }
     }
 
+    /// Takes a channel variable away.
+    pub fn unset(&mut self, name: &str) {
+        self.variables.retain(|(known, _)| *known != name);
+    }
+
     /// Every channel variable, in the order they were first set.
     pub fn variables(&self) -> &[(&'static str, String)] {
         &self.variables

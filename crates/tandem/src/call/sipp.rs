@@ -34,6 +34,8 @@ pub struct Run<'a> {
     pub media_port: u16,
     /// Call-ID of a single call.
     pub call_id: Option<&'a str>,
+    /// How long a call lasts, for scenarios with a pause of no length.
+    pub talk_ms: Option<u32>,
     /// Where SIPp tells what went wrong.
     pub errors: &'a Path,
 }
@@ -96,6 +98,9 @@ impl Sipp {
         }
         if let Some(call_id) = run.call_id {
             command.args(["-cid_str", call_id]);
+        }
+        if let Some(talk_ms) = run.talk_ms {
+            command.args(["-d", &talk_ms.to_string()]);
         }
         // SIPp draws a screen of numbers.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -40,13 +40,16 @@ pub struct Stage {
 
 /// Registered phones; dropped, they leave.
 #[derive(Debug)]
-pub struct Registered<'a>(&'a Stage);
+pub struct Registered<'a> {
+    stage: &'a Stage,
+    groups: Vec<(&'a [(String, String)], SocketAddr)>,
+}
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         // What is not taken back runs out after EXPIRES_S.
-        for (phones, local) in self.0.groups() {
-            let _left = self.0.registration(phones, local, 0);
+        for (phones, local) in &self.groups {
+            let _left = self.stage.registration(phones, *local, 0);
         }
     }
 }
@@ -83,8 +86,9 @@ impl Stage {
 
     /// Every phone registers with digest.
     pub fn register(&self) -> Result<Registered<'_>> {
-        let registered = Registered(self);
-        for (phones, local) in self.groups() {
+        let mut registered = Registered { stage: self, groups: Vec::new() };
+        let (first, others) = self.phones.split_at(1);
+        for (phones, local) in [(first, self.caller), (others, self.others)] {
             let names: Vec<&str> = phones.iter().map(|(user, _)| user.as_str()).collect();
             let names = names.join(", ");
             if let Some(answer) = self.registration(phones, local, EXPIRES_S)? {
@@ -93,6 +97,7 @@ impl Stage {
                     self.server
                 );
             }
+            registered.groups.push((phones, local));
             eprintln!("registered: {names}");
         }
         Ok(registered)
@@ -109,6 +114,7 @@ impl Stage {
             local: self.others,
             media_port: free_port(self.server)?.port(),
             call_id: None,
+            talk_ms: None,
             errors: &errors,
         })
     }
@@ -117,7 +123,7 @@ impl Stage {
     pub fn call(&self, number: &str, talk_ms: u32) -> Result<String> {
         let (user, password) = &self.phones[0];
         let call_id = format!("tandem-call-{}", uuid::Uuid::new_v4());
-        let fields = format!("{}{number};{talk_ms}\n", self.identity(user, password));
+        let fields = format!("{}{number}\n", self.identity(user, password));
         let (scenario, fields) = (self.file("caller.xml"), self.write_fields(&fields)?);
         let errors = self.file(&format!("caller-{number}.errors"));
         let refusal = self.sipp.run(&Run {
@@ -128,6 +134,7 @@ impl Stage {
             local: self.caller,
             media_port: free_port(self.server)?.port(),
             call_id: Some(&call_id),
+            talk_ms: Some(talk_ms),
             errors: &errors,
         })?;
         match refusal {
@@ -140,11 +147,6 @@ impl Stage {
                 refusal.answer
             ),
         }
-    }
-
-    fn groups(&self) -> [(&[(String, String)], SocketAddr); 2] {
-        let (first, others) = self.phones.split_at(1);
-        [(first, self.caller), (others, self.others)]
     }
 
     /// REGISTERs from `local`: the answer that was not a 200, if there was one.
@@ -168,6 +170,7 @@ impl Stage {
             local,
             media_port: free_port(self.server)?.port(),
             call_id: None,
+            talk_ms: None,
             errors: &errors,
         })?;
         Ok(refusal.map(|refusal| refusal.answer))
