@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cdr::intake::{Intake, Pushed};
-use crate::cdr::{pump::Pump, receipts, worker::Worker};
+use crate::cdr::{Kind, partitions, pump::Pump, receipts, sweep::Sweeper, worker::Worker};
 use crate::config::{self, Config, Durability};
 use crate::directory::cache::Directory;
 use crate::http::caller::Keys;
@@ -115,6 +115,13 @@ pub fn start(
         };
         tasks.spawn(worker.run(stop.clone()));
     }
+    let spools = [(&cdr.spool_dir, Kind::Freeswitch), (&cdr.kamailio_spool_dir, Kind::Kamailio)];
+    for (dir, kind) in spools {
+        if let Some(dir) = dir.clone() {
+            tasks.spawn(Sweeper { dir, kind, intake: intake.clone() }.run(stop.clone()));
+        }
+    }
+    tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
     tasks.spawn(receipts::run(journal.clone(), store.clone(), stop.clone()));
     let followers = changes::Followers::new(directory.clone(), keys.clone(), &config.kamailio);
     tasks.spawn(cancelled_by(stop.clone(), changes::follow(store.clone(), followers)));

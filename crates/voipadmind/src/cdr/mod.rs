@@ -4,13 +4,16 @@
 //! Out: rows of `voip.cdr`, and their answers in `GET /api/cdr`.
 //! Never: an acknowledged document that is in neither the journal nor the table.
 //!
+//! Files that an engine could not post come in by [`sweep`].
 //! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
 
 pub mod http;
 pub mod intake;
+pub mod partitions;
 pub mod pump;
 pub mod receipts;
 pub mod search;
+pub mod sweep;
 pub mod worker;
 
 /// What a journal record holds; the code is stored, so it never changes its meaning.

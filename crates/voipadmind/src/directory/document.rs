@@ -3,7 +3,6 @@ use bytes::Bytes;
 /// The document of a user who may log in; none for one without a secret, or with a value that FreeSWITCH would obey.
 pub fn user(user: &store::directory::DirectoryUser) -> Option<Bytes> {
     let name = user.full_name.as_deref().unwrap_or(&user.extension);
-    let variables = [("vp_domain", user.domain.as_str())];
     let document = fsxml::directory_user(&fsxml::DirectoryUser {
         user: &user.extension,
         domain: &user.domain,
@@ -13,7 +12,7 @@ pub fn user(user: &store::directory::DirectoryUser) -> Option<Bytes> {
         caller_id_number: &user.extension,
         // Our own answer is as fast, and knows of changes.
         cacheable_ms: None,
-        variables: &variables,
+        variables: &[],
     });
     document
         .inspect_err(|error| {

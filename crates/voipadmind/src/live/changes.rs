@@ -22,14 +22,14 @@ impl Followers {
 
     async fn tell(&self, news: News) {
         match news {
-            News::Changed(Changed { table, domain, key }) => {
-                if table == "api_keys" {
-                    return self.keys.forget_all();
+            News::Changed(change) if change.table == "api_keys" => self.keys.forget_all(),
+            News::Changed(change) => {
+                match &change.domain {
+                    Some(domain) => self.directory.changed(domain, directory_user(&change)).await,
+                    None => self.directory.changed_unknown(),
                 }
-                let Some(domain) = domain else { return self.all().await };
-                self.directory.changed(&domain, key.as_deref()).await;
                 if let Some(kamailio) = &self.kamailio {
-                    kamailio.forget(&domain, key.as_deref()).await;
+                    kamailio.changed(&change).await;
                 }
             }
             News::Resync => self.all().await,
@@ -40,9 +40,14 @@ impl Followers {
         self.directory.changed_unknown();
         self.keys.forget_all();
         if let Some(kamailio) = &self.kamailio {
-            kamailio.forget_all().await;
+            kamailio.changed_unknown().await;
         }
     }
+}
+
+/// The one directory entry a change is about; none: all of the domain. A person may have several extensions.
+fn directory_user(change: &Changed) -> Option<&str> {
+    matches!(change.table.as_str(), "extensions" | "sip_credentials").then_some(change.key.as_deref())?
 }
 
 /// Follows changes for ever. The listener reconnects by itself and then reports [`News::Resync`].

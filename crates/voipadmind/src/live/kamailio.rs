@@ -1,4 +1,5 @@
-//! JSON-RPC 2.0 to this node's Kamailio (jsonrpcs over xhttp, loopback only): drop what a change made untrue.
+//! JSON-RPC 2.0 to this node's Kamailio (jsonrpcs over xhttp, loopback only): what a change made untrue. The tables and
+//! their keys are told in `templates/kamailio/route_rpc.cfg`.
 
 use std::time::Duration;
 
@@ -7,13 +8,11 @@ use http::{Request, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
+use serde_json::{Value, json};
+use store::changes::Changed;
 
 /// Kamailio is on the same machine; its tables expire by themselves should this fail.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The hash tables that hold what the database says (`templates/kamailio`): HA1s, routes, domains.
-const TABLES: [&str; 3] = ["auth", "route", "domain"];
-
 pub struct Kamailio {
     client: Client<HttpConnector, Body>,
     url: String,
@@ -26,25 +25,44 @@ impl Kamailio {
         Some(Self { client: Client::builder(TokioExecutor::new()).build_http(), url: url.to_owned() })
     }
 
-    /// Drops one user's secret and every route of the domain: a route may name the user by another number.
-    pub async fn forget(&self, domain: &str, user: Option<&str>) {
-        if let Some(user) = user {
-            self.call("htable.delete", &["auth", &format!("{user}@{domain}")]).await;
-        } else {
-            self.call("htable.flush", &["auth"]).await;
+    /// Tells of one changed row. What Kamailio then still has, it serves only while the database is away; a deleted
+    /// secret not even then.
+    pub async fn changed(&self, change: &Changed) {
+        let (Some(domain), key) = (&change.domain, &change.key) else { return self.changed_unknown().await };
+        match (change.table.as_str(), key) {
+            ("domains", _) => {
+                self.delete(&format!("domain:{domain}")).await;
+                self.older_is_stale(&format!("auth:{domain}")).await;
+            }
+            ("extensions" | "sip_credentials", Some(user)) => {
+                self.delete(&format!("auth:{user}@{domain}")).await
+            }
+            // A person is not an extension: any of the tenant's secrets may be his.
+            ("extensions" | "sip_credentials" | "users", _) => {
+                self.older_is_stale(&format!("auth:{domain}")).await;
+            }
+            _ => {}
         }
-        for table in &TABLES[1..] {
-            self.call("htable.flush", &[table]).await;
-        }
+        self.older_is_stale(&format!("route:{domain}")).await;
     }
 
-    pub async fn forget_all(&self) {
-        for table in TABLES {
-            self.call("htable.flush", &[table]).await;
-        }
+    /// News may have been missed: everything is asked again when it is next needed.
+    pub async fn changed_unknown(&self) {
+        self.older_is_stale("all").await;
     }
 
-    async fn call(&self, method: &str, params: &[&str]) {
+    async fn delete(&self, key: &str) {
+        self.call("htable.delete", json!(["cache", key])).await;
+    }
+
+    /// Kamailio counts in whole seconds. What it asked for in this very second may be from before the change, so the next
+    /// second is told.
+    async fn older_is_stale(&self, what: &str) {
+        let now = jiff::Timestamp::now().as_second();
+        self.call("htable.seti", json!(["changed", what, now + 1])).await;
+    }
+
+    async fn call(&self, method: &str, params: Value) {
         let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).to_string();
         let request =
             Request::post(&self.url).header(header::CONTENT_TYPE, "application/json").body(body.into());
