@@ -63,6 +63,9 @@ pub enum LegSource {
     Freeswitch,
     /// Dialog events of Kamailio: a call that never touched FreeSWITCH.
     Kamailio,
+    /// The test program that stands in for FreeSWITCH in dev and lab: never to be taken for it.
+    #[serde(rename = "media-double")]
+    MediaDouble,
 }
 
 impl LegSource {
@@ -71,12 +74,13 @@ impl LegSource {
         match self {
             Self::Freeswitch => "freeswitch",
             Self::Kamailio => "kamailio",
+            Self::MediaDouble => "media-double",
         }
     }
 
     /// The source of that exact (lower case) name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Freeswitch, Self::Kamailio].into_iter().find(|s| s.as_str() == name)
+        [Self::Freeswitch, Self::Kamailio, Self::MediaDouble].into_iter().find(|s| s.as_str() == name)
     }
 }
 

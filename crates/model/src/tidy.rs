@@ -1,5 +1,7 @@
 //! What leaves this crate is bounded: text without control characters, ids whole, times that can be meant.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 /// Longest name, number, context or cause that is kept, in characters.
@@ -14,6 +16,18 @@ pub(crate) fn text(value: &str) -> Option<String> {
     let kept: String = kept.trim().chars().take(TEXT_MAX_CHARS).collect();
     let kept = kept.trim_end();
     (!kept.is_empty()).then(|| kept.to_owned())
+}
+
+/// A display name as it is meant: without the quotes of a quoted-string, its escapes undone (RFC 3261 section 25.1).
+pub(crate) fn unquoted(name: &str) -> Cow<'_, str> {
+    let inner = name.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner else { return Cow::Borrowed(name) };
+    let mut escaped = false;
+    let meant = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    Cow::Owned(inner.chars().filter(meant).collect())
 }
 
 /// The id as it stands, or `None` when it is empty, too long or holds a control character or a blank end.
@@ -56,6 +70,19 @@ pub(crate) fn timestamp(micros: i64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn display_names_lose_their_quotes() {
+        for (sent, meant) in [
+            ("\"Phone 1001\"", "Phone 1001"),
+            ("Phone 1001", "Phone 1001"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+            ("\"", "\""),
+            ("", ""),
+        ] {
+            assert_eq!(unquoted(sent), meant);
+        }
+    }
 
     #[test]
     fn only_times_a_clock_meant() {

@@ -13,7 +13,8 @@ CREATE TABLE voip.cdr (
     head               boolean NOT NULL,
     parent_uuid        text,
     bleg_uuid          text,
-    source             text NOT NULL CONSTRAINT cdr_source_known CHECK (source IN ('freeswitch', 'kamailio')),
+    source             text NOT NULL
+        CONSTRAINT cdr_source_known CHECK (source IN ('freeswitch', 'kamailio', 'media-double')),
     -- Written at answer or at a node's death; the true row replaces it, never the other way.
     provisional        boolean NOT NULL,
     vp_call            text,

@@ -7,6 +7,7 @@ members! {
     /// The whole document.
     pub(super) struct Document<'a> {
         pub(super) core_uuid: Text<'a> = "core-uuid",
+        pub(super) switchname: Text<'a> = "switchname",
         pub(super) channel_data: ChannelData<'a> = "channel_data",
         pub(super) variables: Variables<'a> = "variables",
         /// The caller as he was seen before and after each transfer, the newest first. Old versions repeat the key, once a profile.

@@ -47,7 +47,10 @@ impl<'d> Reading<'d> {
         Ok(Leg {
             parent_uuid: self.parent(leg_direction).filter(|parent| *parent != leg_uuid),
             bleg_uuid: [&var.bridge_uuid, &var.last_bridge_to].into_iter().find_map(|it| self.id(it)),
-            source: LegSource::Freeswitch,
+            source: match self.document.switchname.as_deref() {
+                Some("media-double") => LegSource::MediaDouble,
+                _ => LegSource::Freeswitch,
+            },
             provisional: false,
             vp_call: [&var.vp_call, &var.x_vp_call].into_iter().find_map(|it| self.id(it)),
             domain: self.domain(),

@@ -145,7 +145,7 @@ impl Posted<'_> {
             vp_call,
             domain: self.domain.as_deref().and_then(tidy::domain),
             caller: text(&self.caller),
-            caller_name: text(&self.caller_name),
+            caller_name: self.caller_name.as_deref().and_then(|name| tidy::text(&tidy::unquoted(name))),
             callee: text(&self.callee),
             start,
             time: self.time.as_deref().and_then(epoch_seconds).ok_or("the SIP event has no usable time")?,
