@@ -6,6 +6,7 @@ pub(super) const FILES: &[Template] = &[
     template!("kamailio/route_guard.cfg", 0o640),
     template!("kamailio/route_facts.cfg", 0o640),
     template!("kamailio/route_auth.cfg", 0o640),
+    template!("kamailio/route_location.cfg", 0o640),
     template!("kamailio/route_call.cfg", 0o640),
     template!("kamailio/route_dialog.cfg", 0o600),
     template!("kamailio/route_events.cfg", 0o640),
