@@ -1,7 +1,10 @@
+//! The directory's answers, kept for both nodes.
+
 use std::time::Duration;
 
-use crate::{Queue, Result};
 use bytes::Bytes;
+
+use crate::{Queue, Result};
 
 /// Cache keys carry a TTL, the stream does not: with `maxmemory-policy volatile-lru` Redis may evict the one, never the other.
 impl Queue {

@@ -1,9 +1,11 @@
+//! One connection to whichever server is the master, made anew when it fails.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Pipeline,
     RedisConnectionInfo, RedisError,
@@ -18,6 +20,8 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Unacknowledged data fails a connection after this: the address may have moved.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A connection that only waits is probed after this long, so that a blocked read learns of a dead server.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(2);
 
 /// How to reach Redis.
 #[derive(Clone)]
@@ -44,41 +48,51 @@ pub(crate) struct Connection {
     config: Arc<QueueConfig>,
     answer_timeout: Duration,
     /// std's Mutex would do for the slot; this one is held while connecting, so that a crowd connects once.
-    current: Mutex<Option<MultiplexedConnection>>,
+    current: Mutex<Current>,
+}
+
+/// The connection in use and its number, so that who failed on an old one does not drop its successor.
+#[derive(Default)]
+struct Current {
+    connection: Option<MultiplexedConnection>,
+    number: u64,
 }
 
 impl Connection {
     pub(crate) fn new(config: Arc<QueueConfig>, answer_timeout: Duration) -> Self {
-        Self { config, answer_timeout, current: Mutex::new(None) }
+        Self { config, answer_timeout, current: Mutex::default() }
     }
 
     /// Sends one command. Its error keeps Redis' own code, which a pipeline's hides.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
-        let mut connection = self.get().await.map_err(Failure::Connect)?;
-        self.judged(command.query_async(&mut connection).await).await
+        let (mut connection, number) = self.get().await.map_err(Failure::Connect)?;
+        self.judged(command.query_async(&mut connection).await, number).await
     }
 
     /// Sends several commands in one round trip.
     pub(crate) async fn ask_all<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, Failure> {
-        let mut connection = self.get().await.map_err(Failure::Connect)?;
-        self.judged(pipeline.query_async(&mut connection).await).await
+        let (mut connection, number) = self.get().await.map_err(Failure::Connect)?;
+        self.judged(pipeline.query_async(&mut connection).await, number).await
     }
 
-    async fn judged<T>(&self, answer: redis::RedisResult<T>) -> Result<T, Failure> {
+    async fn judged<T>(&self, answer: redis::RedisResult<T>, number: u64) -> Result<T, Failure> {
         if answer.as_ref().is_err_and(spoils_connection) {
-            self.current.lock().await.take();
+            let mut current = self.current.lock().await;
+            if current.number == number {
+                current.connection = None;
+            }
         }
         answer.map_err(Failure::Answer)
     }
 
-    async fn get(&self) -> Result<MultiplexedConnection> {
+    async fn get(&self) -> Result<(MultiplexedConnection, u64)> {
         let mut current = self.current.lock().await;
-        if let Some(connection) = &*current {
-            return Ok(connection.clone());
+        if let Some(connection) = &current.connection {
+            return Ok((connection.clone(), current.number));
         }
         let connection = self.connect().await?;
-        *current = Some(connection.clone());
-        Ok(connection)
+        *current = Current { connection: Some(connection.clone()), number: current.number + 1 };
+        Ok((connection, current.number))
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection> {
@@ -97,7 +111,11 @@ impl Connection {
         if !self.config.password.is_empty() {
             login = login.set_password(&self.config.password);
         }
-        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(TCP_USER_TIMEOUT);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_AFTER);
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(keepalive)
+            .set_user_timeout(TCP_USER_TIMEOUT);
         let address = ConnectionAddr::Tcp(host.to_owned(), port);
         let info = address.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
         let settings = AsyncConnectionConfig::new()

@@ -1,3 +1,5 @@
+//! A journal record as fields of a stream entry.
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -7,8 +9,9 @@ use uuid::Uuid;
 /// A journal record on its way to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The journal it lies in, and its number there.
+    /// The journal it lies in.
     pub journal_id: Uuid,
+    /// Its number there.
     pub seq: u64,
     /// The node that received it.
     pub node: String,
@@ -27,6 +30,7 @@ pub struct Entry {
 pub struct Delivered {
     /// Redis' id, for the acknowledgement.
     pub id: String,
+    /// The record.
     pub entry: Entry,
 }
 

@@ -1,3 +1,5 @@
+//! What can go wrong, and what it means for the connection.
+
 use redis::{RedisError, ServerErrorKind};
 
 /// Why Redis did not do what was asked.
@@ -17,9 +19,10 @@ impl From<RedisError> for Error {
     }
 }
 
-/// The group is gone, and so is the stream: FLUSHALL, or another server.
+/// The group is gone, and so is the stream: FLUSHALL, or another server. UNBLOCKED is what a read hears that was
+/// waiting then.
 pub(crate) fn is_no_group(error: &RedisError) -> bool {
-    error.code() == Some("NOGROUP")
+    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
 }
 
 /// The group was made by another worker already.

@@ -1,3 +1,5 @@
+//! The stream as a worker sees it.
+
 use std::sync::Arc;
 use std::time::Duration;
 

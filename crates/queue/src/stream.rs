@@ -1,9 +1,16 @@
+//! The stream as those see it who put entries on it and take them off.
+
+use std::time::Duration;
+
 use redis::Pipeline;
 
 use crate::{Entry, Error, Queue, Result};
 
 /// The consumer group of the workers of both nodes.
 pub const GROUP: &str = "voipadmind";
+
+/// The longest [`Queue::push_replicated`] waits for a replica; the connection's own time-out lies beyond it.
+pub const REPLICA_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Ids in one acknowledgement; a batch is not larger by far.
 const ACK_IDS_MAX: usize = 1_000;
@@ -15,11 +22,32 @@ impl Queue {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn push(&self, entries: &[Entry]) -> Result<()> {
-        let mut pipeline = Pipeline::with_capacity(entries.len());
+        if entries.is_empty() {
+            return Ok(());
+        }
+        Ok(self.pushing.ask_all::<()>(&self.appending(entries)).await?)
+    }
+
+    /// As [`push`](Self::push), and answers how many replicas have the entries, waiting for one at most `wait`
+    /// ([`REPLICA_WAIT_MAX`]). Redis does not take the entries back when none has: they are pushed all the same.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn push_replicated(&self, entries: &[Entry], wait: Duration) -> Result<u64> {
+        // In the same pipeline: WAIT speaks of what its own connection wrote.
+        let mut pipeline = self.appending(entries);
+        let wait_ms = u64::try_from(wait.min(REPLICA_WAIT_MAX).as_millis()).unwrap_or(1).max(1);
+        pipeline.cmd("WAIT").arg(1).arg(wait_ms);
+        let (replicas,) = self.pushing.ask_all(&pipeline).await?;
+        Ok(replicas)
+    }
+
+    fn appending(&self, entries: &[Entry]) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(entries.len() + 1);
         for entry in entries {
             entry.add_to(&mut pipeline, &self.config.stream);
         }
-        Ok(self.connection.ask_all::<()>(&pipeline).await?)
+        pipeline
     }
 
     /// Takes entries off the stream for good.

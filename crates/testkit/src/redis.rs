@@ -76,6 +76,16 @@ impl Redis {
         self.start_again()
     }
 
+    /// Makes it a replica of another, or a master with `None`. Waits until a replica is in step.
+    pub fn follow(&self, master: Option<&Redis>) {
+        let Some(master) = master else {
+            self.command(&["REPLICAOF", "NO", "ONE"]);
+            return;
+        };
+        self.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+        crate::wait_for(READY, || self.command(&["ROLE"]).contains("connected"));
+    }
+
     /// Loses everything it holds.
     pub fn flushall(&self) {
         self.command(&["FLUSHALL"]);
@@ -90,7 +100,7 @@ impl Redis {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_millis(REPLY_MS)))?;
         let mut request = Vec::new();
-        for command in [&["AUTH", PASSWORD], words] {
+        for command in [&["AUTH", PASSWORD], words, &["QUIT"]] {
             write!(request, "*{}\r\n", command.len())?;
             for word in command {
                 write!(request, "${}\r\n{word}\r\n", word.len())?;
@@ -99,12 +109,9 @@ impl Redis {
         stream.write_all(&request)?;
         let mut reply = Vec::new();
         let mut piece = [0; 4096];
-        // The first line is AUTH's +OK; what follows is the command's.
-        while reply.iter().filter(|&&byte| byte == b'\n').count() < 2 {
-            match stream.read(&mut piece)? {
-                0 => break,
-                n => reply.extend_from_slice(&piece[..n]),
-            }
+        // The first line is AUTH's +OK; what follows is the command's, and the server closes after it.
+        while let n @ 1.. = stream.read(&mut piece)? {
+            reply.extend_from_slice(&piece[..n]);
         }
         let text = String::from_utf8_lossy(&reply).into_owned();
         Ok(text.split_once("\r\n").map_or(String::new(), |(_, rest)| rest.to_owned()))
