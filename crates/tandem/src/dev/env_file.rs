@@ -116,13 +116,13 @@ impl Env {
             ("TANDEM_SPOOL", &self.spool.to_string_lossy()),
         ]
         .iter()
-        .map(|(key, value)| format!("{key}={}\n", quoted(value)))
+        .map(|(key, value)| format!("{key}={}\n", shell(value)))
         .collect()
     }
 }
 
 /// As it is where a shell reads it so; only the folder's name can need quotes.
-fn quoted(value: &str) -> String {
+pub fn shell(value: &str) -> String {
     if value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:@,+-".contains(&b)) {
         return value.to_owned();
     }

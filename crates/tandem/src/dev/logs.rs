@@ -47,13 +47,18 @@ pub fn logs(dir: &Path, engine: Option<&str>, follow: bool) -> Result<()> {
     }
 }
 
-/// Name and path of each log, sorted.
+/// Name and path of each log, sorted. An engine that writes a log of its own does so in a folder with its name.
 fn all(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let entries = fs::read_dir(folder).context("there are no logs yet; start the node with 'make up'")?;
+    let below = |path: PathBuf| match fs::read_dir(&path) {
+        Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+        Err(_) => vec![path],
+    };
     let mut logs: Vec<_> = entries
         .flatten()
-        .map(|e| e.path())
+        .flat_map(|e| below(e.path()))
         .filter(|p| p.extension().is_some_and(|e| e == "log"))
+        .filter(|p| fs::metadata(p).is_ok_and(|m| m.len() > 0))
         .filter_map(|p| Some((p.file_stem()?.to_str()?.to_owned(), p)))
         .collect();
     logs.sort();

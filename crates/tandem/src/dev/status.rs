@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Place;
-use super::env_file::Env;
+use super::env_file::{Env, shell};
 use super::supervise::{self, STATUS_FILE, Shown, Snapshot, State};
 use crate::files;
 use crate::output::say;
@@ -99,12 +99,16 @@ fn reach(place: &Place, env: &Env) -> Table {
 }
 
 fn next(place: &Place) -> String {
-    let env = place.shown.join("env");
+    // What has to be typed before, for a node that is not where make looks by itself.
+    let shown = shell(&place.shown.display().to_string());
+    let which = if shown == ".tandem" { String::new() } else { format!("TANDEM_DIR={shown} ") };
+    let calls = format!("{which}make call");
+    let logs = format!("{which}make logs");
+    let width = calls.len();
     format!(
-        "Next:\n  make call                         two phones register and call; the records are printed\n  \
-         make logs                         what the engines say\n  \
-         . {} && curl -sH \"X-API-Key: $TANDEM_API_KEY\" $TANDEM_API/api/extensions",
-        env.display()
+        "Next:\n  {calls:width$}   two phones register and call; the records are printed\n  \
+         {logs:width$}   what the engines say\n  \
+         . {shown}/env && curl -sH \"X-API-Key: $TANDEM_API_KEY\" $TANDEM_API/api/cdr"
     )
 }
 

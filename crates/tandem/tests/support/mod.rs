@@ -1,0 +1,143 @@
+//! A dev node in a folder of its own, on ports of its own, run by an unprivileged user.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
+use spec::Ports;
+use testkit::Folder;
+
+/// As testkit: who runs engines when root runs tests.
+const NOBODY: u32 = 65_534;
+const PROGRAMS: [&str; 3] = ["tandem", "voipadmind", "media-double"];
+
+/// What a dev node needs and this machine has not.
+pub fn missing() -> Option<String> {
+    let built = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().unwrap();
+    let unbuilt = PROGRAMS.iter().find(|name| !built.join(name).exists());
+    if let Some(name) = unbuilt {
+        return Some(format!("{name} is not built; cargo build --workspace --bins"));
+    }
+    let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"];
+    let engines = ["redis-server", "kamailio", "sipp"];
+    let absent = engines.iter().find(|e| !folders.iter().any(|f| Path::new(f).join(e).exists()));
+    absent.map(|name| format!("{name} is not installed"))
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub succeeded: bool,
+    pub out: String,
+    pub err: String,
+}
+
+pub struct Node {
+    folder: Folder,
+    offset: u16,
+}
+
+impl Node {
+    pub fn new() -> Self {
+        let folder = Folder::new("dev").unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().unwrap();
+        let bin = folder.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for name in PROGRAMS {
+            fs::copy(built.join(name), bin.join(name)).unwrap();
+        }
+        Self { folder, offset: free_offset() }
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("node")
+    }
+
+    /// Runs `tandem` against this node.
+    pub fn tandem(&self, args: &[&str]) -> Ran {
+        self.tandem_in("node", args)
+    }
+
+    /// Against another node of the same ports.
+    pub fn tandem_in(&self, name: &str, args: &[&str]) -> Ran {
+        let mut command = Command::new(self.folder.path().join("bin/tandem"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("TANDEM_DIR", self.folder.path().join(name))
+            .env("TANDEM_FREESWITCH", "none")
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::null());
+        if args == ["dev", "up"] {
+            command.env("TANDEM_PORT_OFFSET", self.offset.to_string());
+        }
+        if Uid::effective().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        Ran {
+            succeeded: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub fn status(&self) -> serde_json::Value {
+        let status = self.tandem(&["dev", "status", "--json"]);
+        serde_json::from_str(&status.out).unwrap_or_else(|e| panic!("{e}: {status:?}"))
+    }
+
+    /// Process ids by engine, each checked to be alive.
+    pub fn engine_pids(&self) -> BTreeMap<String, i32> {
+        let status = self.status();
+        let engines = status["steps"].as_array().unwrap().iter().filter(|s| s["task"] == false);
+        engines
+            .map(|s| {
+                assert_eq!(s["state"], "ready", "{s:#}");
+                (
+                    s["name"].as_str().unwrap().to_owned(),
+                    i32::try_from(s["process"]["pid"].as_i64().unwrap()).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    pub fn kill(&self, pid: i32, signal: Signal) {
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// Command lines of living processes that name this node's folder.
+    pub fn living(&self) -> Vec<String> {
+        let folder = self.dir().to_str().unwrap().to_owned();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|p| fs::read(p.path().join("cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| line.contains(&folder))
+            .collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.tandem(&["dev", "down"]);
+    }
+}
+
+/// An offset at which every port of a dev node is free now, below the range of outgoing connections.
+fn free_offset() -> u16 {
+    let start = u16::try_from(std::process::id() % 97).unwrap();
+    (0..400)
+        .map(|step| 300 + (start + step * 29) % 11_000)
+        .find(|offset| {
+            Ports::dev(*offset).named().into_iter().all(|(_, port)| {
+                TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+            })
+        })
+        .unwrap()
+}
