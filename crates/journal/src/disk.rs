@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::OpenError;
 use crate::format::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, Seed, SegmentHeader};
-use crate::segment::{self, Content, SegmentName, StepError, TEMPORARY_SUFFIX};
+use crate::publish::{PublishError, TEMPORARY_SUFFIX};
+use crate::segment::{self, Content, SegmentName};
 use crate::state::{DAMAGED_STATE_FILE, Decoded, STATE_FILE, State};
 use crate::storage::{Storage, StorageFile, SyncPoint};
 
@@ -27,10 +28,10 @@ impl Disk<'_> {
         result.map_err(|source| self.error(doing, source))
     }
 
-    pub(crate) fn step_error(&self, what: &str, error: StepError) -> OpenError {
+    pub(crate) fn publish_error(&self, what: &str, error: PublishError) -> OpenError {
         match error {
-            StepError::Refused(source) => self.error(format!("write {what}"), source),
-            StepError::Sync(source) => self.error(format!("sync {what}"), source),
+            PublishError::Refused(source) => self.error(format!("write {what}"), source),
+            PublishError::Sync(source) => self.error(format!("sync {what}"), source),
         }
     }
 

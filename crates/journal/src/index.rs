@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use crate::ranges::RangeSet;
 use crate::segment::{Entry, SegmentName};
+use crate::state::Done;
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -27,15 +27,15 @@ pub(crate) struct Index {
     pending: BTreeMap<u64, Pending>,
     /// Records that were valid once and cannot be read any more: not handed out, kept for the next opening.
     unreadable: BTreeMap<u64, Pending>,
-    forgotten: RangeSet,
+    done: Done,
     /// Seqs forgotten since the state was last saved.
     unsaved: u64,
     pub(crate) next_seq: u64,
 }
 
 impl Index {
-    pub(crate) fn new(forgotten: RangeSet) -> Self {
-        Self { forgotten, next_seq: 1, ..Self::default() }
+    pub(crate) fn new(done: Done) -> Self {
+        Self { done, next_seq: 1, ..Self::default() }
     }
 
     pub(crate) fn add_segment(&mut self, name: SegmentName, bytes: u64) {
@@ -44,7 +44,7 @@ impl Index {
 
     /// Adds a durable record; a forgotten one only counts as room taken.
     pub(crate) fn add_record(&mut self, segment: SegmentName, entry: Entry) {
-        if self.forgotten.contains(entry.seq) {
+        if self.done.forgotten.contains(entry.seq) {
             return;
         }
         if let Some(s) = self.segments.get_mut(&segment.first_seq) {
@@ -71,18 +71,18 @@ impl Index {
                     }
                 }
             }
-            self.unsaved += self.forgotten.insert(first..=last);
+            self.unsaved += self.done.forgotten.insert(first..=last);
         }
         range.is_empty() || *range.end() < self.next_seq
     }
 
-    /// Seqs that are not to be given out and hold nothing.
+    /// Seqs that are not to be given out, and not missed.
     pub(crate) fn skip(&mut self, seqs: RangeInclusive<u64>) {
-        self.unsaved += self.forgotten.insert(seqs);
+        self.unsaved += self.done.skipped.insert(seqs);
     }
 
-    pub(crate) fn forgotten(&self) -> &RangeSet {
-        &self.forgotten
+    pub(crate) fn done(&self) -> &Done {
+        &self.done
     }
 
     pub(crate) fn unsaved(&self) -> u64 {

@@ -3,7 +3,7 @@
 //! In: [`Journal::append`], which returns when the record survives a power cut. Out: [`Journal::read_pending`], in
 //! order, until [`Journal::forget`] says that a record is stored elsewhere. On disk: a directory of segment files.
 //!
-//! What holds, through any kill or power cut at any instant (`tests/crash` tries them all):
+//! What holds, through any kill or power cut at any instant (`tests/journal/crash.rs` tries them all):
 //! 1. An acknowledged record that was not forgotten is there after opening: once, in order, with the same bytes.
 //! 2. A seq, once acknowledged or handed out, never means another record, even when every segment was deleted.
 //! 3. What cannot be read is reported ([`Recovery`]), never passed over; a power cut alone causes no such report.
@@ -21,6 +21,7 @@ mod fs;
 mod index;
 mod journal;
 mod limits;
+mod publish;
 mod ranges;
 mod reader;
 mod recovery;

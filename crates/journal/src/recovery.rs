@@ -13,7 +13,7 @@ use crate::format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Seed};
 use crate::index::Index;
 use crate::ranges::RangeSet;
 use crate::segment::{self, Scan, SegmentName};
-use crate::state::State;
+use crate::state::{Done, State};
 use crate::storage::{Storage, SyncPoint};
 use crate::writer::Active;
 
@@ -76,14 +76,14 @@ pub(crate) fn recover(storage: &dyn Storage) -> Result<Recovered, OpenError> {
     // A journal begins with its state: segments without one lack what tells deleted segments from lost ones.
     let state_damaged = state_damaged || (state.is_none() && !names.is_empty());
     let state_is_due = state.is_none() && names.is_empty();
-    let (saved_next_seq, forgotten) = state.map_or((1, RangeSet::default()), |s| (s.next_seq, s.forgotten));
+    let (saved_next_seq, done) = state.map_or((1, Done::default()), |state| (state.next_seq, state.done));
 
     let mut survey = Survey {
         disk: &disk,
         journal: known_id.unwrap_or_else(Uuid::new_v4),
         durable_below: saved_next_seq,
-        next_seq: saved_next_seq.max(forgotten.max().saturating_add(1)),
-        index: Index::new(forgotten),
+        next_seq: saved_next_seq.max(done.max().saturating_add(1)),
+        index: Index::new(done),
         found: RangeSet::default(),
         report: Recovery { created: known_id.is_none(), state_damaged, ..Recovery::default() },
     };
@@ -190,9 +190,9 @@ impl Survey<'_> {
     }
 
     fn save_state(&mut self) -> Result<(), OpenError> {
-        let forgotten = self.index.forgotten().clone();
-        let state = State { journal: self.journal, next_seq: self.next_seq, forgotten };
-        state.save(self.disk.0).map_err(|e| self.disk.step_error("the state", e))?;
+        let done = self.index.done().clone();
+        let state = State { journal: self.journal, next_seq: self.next_seq, done };
+        state.save(self.disk.0).map_err(|e| self.disk.publish_error("the state", e))?;
         self.index.saved(self.index.unsaved());
         Ok(())
     }
@@ -202,17 +202,19 @@ impl Survey<'_> {
             Some(active) => active,
             None => {
                 let file = segment::create(self.disk.0, self.journal, self.next_seq)
-                    .map_err(|e| self.disk.step_error("a new segment", e))?;
+                    .map_err(|e| self.disk.publish_error("a new segment", e))?;
                 let active = Active { first_seq: self.next_seq, file, bytes: SEGMENT_HEADER_BYTES as u64 };
                 self.index.add_segment(active.name(), active.bytes);
                 active
             }
         };
         self.index.next_seq = self.next_seq;
-        for range in self.index.forgotten().iter() {
-            self.found.insert(range);
+        let Done { forgotten, skipped } = self.index.done();
+        let mut accounted_for = self.found;
+        for range in forgotten.iter().chain(skipped.iter()) {
+            accounted_for.insert(range);
         }
-        self.report.missing = self.found.gaps(1..=self.next_seq - 1);
+        self.report.missing = accounted_for.gaps(1..=self.next_seq - 1);
         self.report.segments = self.index.segments();
         self.report.pending_records = self.index.pending_records();
         let Self { journal, index, report, .. } = self;

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use crate::format::{FORMAT_VERSION, Found, RECORD_MAGIC, SEGMENT_HEADER_BYTES, Seed, SegmentHeader};
 use crate::limits::SEGMENT_BYTES_CEILING;
+use crate::publish::{PublishError, publish};
 use crate::storage::{Storage, StorageFile, SyncPoint};
 
 const SUFFIX: &str = ".segment";
 const DAMAGED_SUFFIX: &str = ".segment.damaged";
-pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 /// A bad sector hides this much at most of what is around it.
 const READ_BLOCK_BYTES: usize = 64 << 10;
 
@@ -38,31 +38,15 @@ impl SegmentName {
     }
 }
 
-/// Why a step that changes the directory failed; what may still be done afterwards differs.
-#[derive(Debug)]
-pub(crate) enum StepError {
-    /// Nothing changed that a later attempt would trip over.
-    Refused(io::Error),
-    /// An fsync failed: what is on the disk is not known any more.
-    Sync(io::Error),
-}
-
-/// Creates a segment, empty but for its header. It gets its name only when the header is durable, so a power cut
-/// never leaves a segment without one.
+/// Creates a segment, empty but for its header: a power cut never leaves a segment without one.
 pub(crate) fn create(
     storage: &dyn Storage,
     journal: Uuid,
     first_seq: u64,
-) -> Result<Box<dyn StorageFile>, StepError> {
+) -> Result<Box<dyn StorageFile>, PublishError> {
     let name = SegmentName { first_seq, damaged: false }.file();
-    let temporary = format!("{name}{TEMPORARY_SUFFIX}");
     let header = SegmentHeader { version: FORMAT_VERSION, journal, first_seq }.encode();
-    let file = storage.create(&temporary).map_err(StepError::Refused)?;
-    file.write_all_at(&header, 0).map_err(StepError::Refused)?;
-    file.sync(SyncPoint::SegmentHeader).map_err(StepError::Sync)?;
-    storage.rename(&temporary, &name).map_err(StepError::Refused)?;
-    storage.sync_dir(SyncPoint::SegmentCreated).map_err(StepError::Sync)?;
-    Ok(file)
+    publish(storage, &name, &header, SyncPoint::SegmentHeader, SyncPoint::SegmentCreated)
 }
 
 /// A file's bytes; blocks that the disk cannot read are zeros.
@@ -227,6 +211,9 @@ mod tests {
     fn what_was_left_over_when_the_disk_was_full_belongs_to_the_next_segment() {
         let (bytes, _) = segment(1, &[(1, 1), (2, 2), (3, 3), (4, 3)], b"body");
         assert_eq!(scanned(&bytes[..bytes.len() - 1], 1, Some(3), 1), (vec![1, 2], 0));
+        let (mut bytes, starts) = segment(1, &[(1, 1), (2, 2), (3, 3)], b"body");
+        bytes[starts[1]] ^= 1;
+        assert_eq!(scanned(&bytes, 1, Some(3), 1).0, [1]);
     }
 
     #[test]

@@ -39,14 +39,14 @@ impl Shared {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on every append is refused, with the first reason given.
-    pub(crate) fn break_down(&self, reason: String) {
+    /// From now on every append is refused, with the first reason given, which is returned.
+    pub(crate) fn break_down(&self, reason: String) -> Arc<str> {
         tracing::error!(
             journal = self.storage.location(),
             reason,
             "journal broken: records are refused until it is opened again; check the disk, then restart"
         );
-        let _ = self.broken.set(reason.into());
+        Arc::clone(self.broken.get_or_init(|| reason.into()))
     }
 
     pub(crate) fn broken(&self) -> Option<Arc<str>> {

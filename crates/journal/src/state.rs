@@ -4,15 +4,15 @@
 //! before any segment it explains is deleted, so that a missing file is never mistaken for a finished one.
 //!
 //! ```text
-//! 0 magic "TANDEMS\n" · 8 version u32 · 12 number of ranges u32 · 16 journal id [16] · 32 next seq u64
-//! 40 ranges (first u64, last u64)… · crc32c of all before
+//! 0 magic "TANDEMS\n" · 8 version u32 · 12 zero u32 · 16 journal id [16] · 32 next seq u64
+//! 40 forgotten ranges: number u32, (first u64, last u64)… · the same of skipped ones · crc32c of all before
 //! ```
 
 use uuid::Uuid;
 
 use crate::format::{FORMAT_VERSION, u32_at, u64_at};
+use crate::publish::{PublishError, publish};
 use crate::ranges::RangeSet;
-use crate::segment::{StepError, TEMPORARY_SUFFIX};
 use crate::storage::{Storage, SyncPoint};
 
 pub(crate) const STATE_FILE: &str = "state";
@@ -27,7 +27,23 @@ pub(crate) struct State {
     pub(crate) journal: Uuid,
     /// Every record below it was durable when this was written.
     pub(crate) next_seq: u64,
+    pub(crate) done: Done,
+}
+
+/// Seqs that are not missed if no segment holds them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Stored elsewhere: handed out no more.
     pub(crate) forgotten: RangeSet,
+    /// Not given out, or given out to records in the unreadable end of a segment: handed out if they turn up.
+    pub(crate) skipped: RangeSet,
+}
+
+impl Done {
+    /// The largest seq that must not be given out again.
+    pub(crate) fn max(&self) -> u64 {
+        self.forgotten.max().max(self.skipped.max())
+    }
 }
 
 /// What a state file's bytes are.
@@ -41,15 +57,18 @@ pub(crate) enum Decoded {
 
 impl State {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.forgotten.len() * RANGE_BYTES + 4);
+        let mut bytes = Vec::new();
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        bytes.extend_from_slice(&(self.forgotten.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(self.journal.as_bytes());
         bytes.extend_from_slice(&self.next_seq.to_le_bytes());
-        for range in self.forgotten.iter() {
-            bytes.extend_from_slice(&range.start().to_le_bytes());
-            bytes.extend_from_slice(&range.end().to_le_bytes());
+        for ranges in [&self.done.forgotten, &self.done.skipped] {
+            bytes.extend_from_slice(&(ranges.len() as u32).to_le_bytes());
+            for range in ranges.iter() {
+                bytes.extend_from_slice(&range.start().to_le_bytes());
+                bytes.extend_from_slice(&range.end().to_le_bytes());
+            }
         }
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -74,30 +93,31 @@ impl State {
     }
 
     fn decode_content(content: &[u8]) -> Option<Self> {
-        let ranges = content.get(HEADER_BYTES..)?.chunks_exact(RANGE_BYTES);
-        if !ranges.remainder().is_empty() || ranges.len() != u32_at(content, 12)? as usize {
-            return None;
-        }
-        let mut forgotten = RangeSet::default();
-        for range in ranges {
-            forgotten.insert(u64_at(range, 0)?..=u64_at(range, 8)?);
-        }
-        Some(Self {
+        let (forgotten, rest) = decode_ranges(content.get(HEADER_BYTES..)?)?;
+        let (skipped, rest) = decode_ranges(rest)?;
+        rest.is_empty().then_some(Self {
             journal: Uuid::from_slice(content.get(16..32)?).ok()?,
             next_seq: u64_at(content, 32)?,
-            forgotten,
+            done: Done { forgotten, skipped },
         })
     }
 
     /// Replaces the state file; durable when it returns.
-    pub(crate) fn save(&self, storage: &dyn Storage) -> Result<(), StepError> {
-        let temporary = format!("{STATE_FILE}{TEMPORARY_SUFFIX}");
-        let file = storage.create(&temporary).map_err(StepError::Refused)?;
-        file.write_all_at(&self.encode(), 0).map_err(StepError::Refused)?;
-        file.sync(SyncPoint::StateData).map_err(StepError::Sync)?;
-        storage.rename(&temporary, STATE_FILE).map_err(StepError::Refused)?;
-        storage.sync_dir(SyncPoint::StateReplaced).map_err(StepError::Sync)
+    pub(crate) fn save(&self, storage: &dyn Storage) -> Result<(), PublishError> {
+        publish(storage, STATE_FILE, &self.encode(), SyncPoint::StateData, SyncPoint::StateReplaced)?;
+        Ok(())
     }
+}
+
+/// The set at the start of `bytes`, and what follows it.
+fn decode_ranges(bytes: &[u8]) -> Option<(RangeSet, &[u8])> {
+    let ranges_bytes = (u32_at(bytes, 0)? as usize).checked_mul(RANGE_BYTES)?;
+    let (ranges, rest) = bytes.get(4..)?.split_at_checked(ranges_bytes)?;
+    let mut set = RangeSet::default();
+    for range in ranges.chunks_exact(RANGE_BYTES) {
+        set.insert(u64_at(range, 0)?..=u64_at(range, 8)?);
+    }
+    Some((set, rest))
 }
 
 #[cfg(test)]
@@ -106,10 +126,11 @@ mod tests {
 
     #[test]
     fn comes_back_as_it_went_in_and_every_flipped_bit_is_seen() {
-        let mut forgotten = RangeSet::default();
-        forgotten.insert(1..=9);
-        forgotten.insert(12..=12);
-        let state = State { journal: Uuid::from_u128(5), next_seq: 20, forgotten };
+        let mut done = Done::default();
+        done.forgotten.insert(1..=9);
+        done.forgotten.insert(12..=12);
+        done.skipped.insert(14..=18);
+        let state = State { journal: Uuid::from_u128(5), next_seq: 20, done };
         let mut bytes = state.encode();
         assert_eq!(State::decode(&bytes), Decoded::State(state));
         for bit in 0..bytes.len() * 8 {

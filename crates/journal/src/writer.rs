@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::format::{SEGMENT_HEADER_BYTES, Seed, encode_record, record_bytes};
-use crate::segment::{self, Entry, SegmentName, StepError};
+use crate::publish::PublishError;
+use crate::segment::{self, Entry, SegmentName};
 use crate::shared::Shared;
 use crate::state::State;
 use crate::storage::{StorageFile, SyncPoint, is_full};
@@ -93,7 +94,11 @@ impl Writer {
                 None => break None,
             }
         };
-        if self.shared.index().next_seq != self.saved_next_seq || self.shared.index().unsaved() > 0 {
+        let state_is_stale = {
+            let index = self.shared.index();
+            index.next_seq != self.saved_next_seq || index.unsaved() > 0
+        };
+        if state_is_stale {
             self.save_state();
         }
         self.shared.storage.unlock();
@@ -162,8 +167,8 @@ impl Writer {
             return Err(self.write_failed(e));
         }
         if let Err(e) = self.active.file.sync(SyncPoint::Group) {
-            // What was not written out must not be read back as if it had been. Should this fail too, the next
-            // opening finds the group's records without their having been acknowledged, which is allowed.
+            // The page cache still has what the disk may not: cut it off, so that the next opening does not hand
+            // it out as durable. Should this fail as well, there is nothing more to be done here.
             let _ = self.active.file.set_bytes(self.active.bytes);
             return Err(self.broken("fsync of a segment", &e));
         }
@@ -210,8 +215,7 @@ impl Writer {
     }
 
     fn broken(&self, doing: &str, error: &io::Error) -> AppendError {
-        self.shared.break_down(format!("{doing}: {error}"));
-        self.shared.check_broken().err().unwrap_or(AppendError::Closed)
+        AppendError::Broken { reason: self.shared.break_down(format!("{doing}: {error}")) }
     }
 
     /// Answers `Full` before the disk is, so that there is room left for what frees room.
@@ -257,9 +261,9 @@ impl Writer {
                 self.shared.index().add_segment(self.active.name(), self.active.bytes);
                 Ok(())
             }
-            Err(StepError::Refused(e)) if is_full(&e) => Err(full(FullReason::Disk)),
-            Err(StepError::Refused(e)) => Err(self.broken("beginning a segment", &e)),
-            Err(StepError::Sync(e)) => Err(self.broken("fsync of a new segment", &e)),
+            Err(PublishError::Refused(e)) if is_full(&e) => Err(full(FullReason::Disk)),
+            Err(PublishError::Refused(e)) => Err(self.broken("beginning a segment", &e)),
+            Err(PublishError::Sync(e)) => Err(self.broken("fsync of a new segment", &e)),
         }
     }
 
@@ -293,8 +297,8 @@ impl Writer {
         }
         let (state, unsaved) = {
             let index = self.shared.index();
-            let forgotten = index.forgotten().clone();
-            (State { journal: self.shared.journal, next_seq: index.next_seq, forgotten }, index.unsaved())
+            let done = index.done().clone();
+            (State { journal: self.shared.journal, next_seq: index.next_seq, done }, index.unsaved())
         };
         match state.save(&*self.shared.storage) {
             Ok(()) => {
@@ -302,11 +306,11 @@ impl Writer {
                 self.shared.index().saved(unsaved);
                 true
             }
-            Err(StepError::Refused(error)) => {
+            Err(PublishError::Refused(error)) => {
                 tracing::warn!(%error, "cannot save which records are done with; trying later");
                 false
             }
-            Err(StepError::Sync(error)) => {
+            Err(PublishError::Sync(error)) => {
                 self.broken("fsync of the state", &error);
                 false
             }

@@ -8,9 +8,9 @@ use crate::life::{Seen, World};
 use crate::oracle::Violation;
 use crate::sim::Survives;
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 /// Lives that are ended at every operation.
-const LIVES: u64 = 3;
+const LIVES: u64 = 2;
 /// A journal without one of its fsyncs must be caught within as many such lives; one or two do as a rule.
 const LIVES_WITHOUT_A_SYNC: u64 = 8;
 
@@ -49,10 +49,16 @@ fn die_everywhere(seed: u64, taken_out: Option<SyncPoint>) -> Result<(), Violati
             world.disk.take_out(point);
         }
         world.disk.die_at_operation(death);
-        world.live(40)?;
+        world.live(30)?;
         Ok(world)
     };
-    let crashes = [None, Some(Survives::Nothing), Some(Survives::AnyPart), Some(Survives::Everything)];
+    let crashes = [
+        None,
+        Some(Survives::Nothing),
+        Some(Survives::LastName),
+        Some(Survives::AnyPart),
+        Some(Survives::Everything),
+    ];
     for death in 0..live(None)?.disk.operations() {
         for crash in crashes {
             let after = || -> Result<(), Violation> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use journal::Journal;
+use journal::{Journal, Limits};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -144,6 +144,68 @@ fn damage_in_the_middle_costs_only_what_it_covers() {
     disk.delete("00000000000000000001.segment.damaged");
     let (_, recovery) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
     assert!(!recovery.needs_attention(), "{recovery:?}");
+}
+
+/// Behind the hole in a group are whole records, which must not come to light when the hole is filled again.
+#[tokio::test]
+async fn a_torn_tail_is_cut_off_for_good() {
+    let disk = SimDisk::new(1);
+    let (journal, _) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
+    disk.hold_writer();
+    let tasks: Vec<_> = (1..=4)
+        .map(|n| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.append(record(n)).await })
+        })
+        .collect();
+    while !disk.writer_is_held() {
+        tokio::task::yield_now().await;
+    }
+    disk.release_writer();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    disk.kill();
+    drop(journal);
+    // As if the power had gone while the second group was written.
+    let file = "00000000000000000001.segment";
+    let mut bytes = disk.content(file);
+    let record_bytes = (bytes.len() - 64) / 4;
+    bytes[64 + record_bytes + 20] ^= 1;
+    disk.put(file, bytes);
+
+    let (journal, recovery) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
+    assert_eq!((pending_seqs(&journal), recovery.torn_bytes), (vec![1], 3 * record_bytes as u64));
+    assert!(!recovery.needs_attention(), "{recovery:?}");
+    append(&journal, 2..=2).await;
+    disk.kill();
+    drop(journal);
+    let (journal, recovery) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
+    assert_eq!((pending_seqs(&journal), recovery.torn_bytes), (vec![1, 2], 0));
+}
+
+/// Nothing is cut off or thrown away for what may be a loose cable.
+#[tokio::test]
+async fn what_the_disk_cannot_read_today_is_there_when_it_can_again() {
+    let limits = || Limits { segment_bytes_max: 1 << 20, journal_bytes_max: 2 << 20, ..small_segments() };
+    let disk = SimDisk::new(1);
+    let (journal, _) = Journal::open_on(disk.start_process(), limits()).unwrap();
+    append(&journal, 1..=300).await;
+    disk.kill();
+    drop(journal);
+    disk.spoil_sectors(Some(150_000..150_512));
+    let (journal, recovery) = Journal::open_on(disk.start_process(), limits()).unwrap();
+    let readable = pending_seqs(&journal);
+    assert!((150..300).contains(&readable.len()), "{} can be read", readable.len());
+    assert_eq!(recovery.damaged[0].readable_records, readable.len());
+    let next_seq = journal.stats().next_seq;
+    append(&journal, next_seq..=next_seq).await;
+    disk.kill();
+    drop(journal);
+    disk.spoil_sectors(None);
+    let (journal, recovery) = Journal::open_on(disk.start_process(), limits()).unwrap();
+    assert!(recovery.missing.is_empty(), "{recovery:?}");
+    assert_eq!(journal.stats().pending_records, 301);
 }
 
 #[test]

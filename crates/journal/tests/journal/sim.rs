@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use journal::storage::{Storage, StorageFile, SyncPoint};
@@ -29,6 +30,7 @@ struct State {
     dead: bool,
     taken_out: Option<SyncPoint>,
     failing: Option<SyncPoint>,
+    bad_sectors: Option<Range<usize>>,
     syncs: BTreeMap<SyncPoint, u64>,
     capacity_bytes: u64,
     hides_fullness: bool,
@@ -128,6 +130,8 @@ impl FileChange {
 pub enum Survives {
     Nothing,
     AnyPart,
+    /// The directory's last change, which overtook the others.
+    LastName,
     Everything,
 }
 
@@ -140,6 +144,7 @@ impl SimDisk {
             dead: false,
             taken_out: None,
             failing: None,
+            bad_sectors: None,
             syncs: BTreeMap::new(),
             capacity_bytes: u64::MAX,
             hides_fullness: false,
@@ -164,6 +169,11 @@ impl SimDisk {
     /// From now on this sync fails as a broken disk's does.
     pub fn fail(&self, point: Option<SyncPoint>) {
         self.state().failing = point;
+    }
+
+    /// From now on these bytes of every file cannot be read.
+    pub fn spoil_sectors(&self, bytes: Option<Range<usize>>) {
+        self.state().bad_sectors = bytes;
     }
 
     pub fn die_at_operation(&self, operation: Option<u64>) {
@@ -216,7 +226,7 @@ impl SimDisk {
         *dead = true;
         // Of a hundred, how many changes survive: a cut early in the write-back differs from one late in it.
         let percent = match survives {
-            Survives::Nothing => 0,
+            Survives::Nothing | Survives::LastName => 0,
             Survives::AnyPart => [10, 50, 90][dice.below(3) as usize],
             Survives::Everything => 100,
         };
@@ -225,8 +235,10 @@ impl SimDisk {
             directory.durable_names.clear();
             directory.unsynced.clear();
         }
-        for change in std::mem::take(&mut directory.unsynced) {
-            if dice.below(100) < percent {
+        let changes = std::mem::take(&mut directory.unsynced);
+        for (i, change) in changes.iter().enumerate() {
+            let is_last = i + 1 == changes.len();
+            if dice.below(100) < percent || (is_last && survives == Survives::LastName) {
                 change.apply(&mut directory.durable_names);
             }
         }
@@ -444,7 +456,11 @@ impl StorageFile for SimFile {
         let state = self.storage.alive()?;
         let bytes = &state.files[self.file].bytes;
         let offset = offset as usize;
-        let source = bytes.get(offset..offset + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = offset + buffer.len();
+        let source = bytes.get(offset..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+        if state.bad_sectors.as_ref().is_some_and(|bad| bad.start < end && offset < bad.end) {
+            return Err(io::Error::other("simulated: bad sector"));
+        }
         buffer.copy_from_slice(source);
         Ok(())
     }
