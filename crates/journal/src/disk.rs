@@ -5,7 +5,7 @@ use std::io;
 use uuid::Uuid;
 
 use crate::OpenError;
-use crate::format::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, Seed, SegmentHeader};
+use crate::format::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::publish::{PublishError, TEMPORARY_SUFFIX};
 use crate::segment::{self, Content, SegmentName};
 use crate::state::{DAMAGED_STATE_FILE, Decoded, STATE_FILE, State};
@@ -91,24 +91,7 @@ impl Disk<'_> {
                 return Err(OpenError::Foreign { location, file, found: header.journal, expected });
             }
         }
-        if journal.is_none() {
-            return self.proven_claim(names);
-        }
         Ok(journal)
-    }
-
-    /// No header is intact: the id one of them claims is believed if its records' checksums agree.
-    fn proven_claim(&self, names: &[SegmentName]) -> Result<Option<Uuid>, OpenError> {
-        for &name in names {
-            let (_, content) = self.read_segment(name)?;
-            let Some(claimed) = SegmentHeader::claimed_journal(&content.bytes) else { continue };
-            let seed = Seed::new(claimed, name.first_seq);
-            let scan = segment::scan(&content.bytes, seed, name.first_seq, None, u64::MAX);
-            if !scan.entries.is_empty() {
-                return Ok(Some(claimed));
-            }
-        }
-        Ok(None)
     }
 
     fn open(&self, name: SegmentName) -> Result<Box<dyn StorageFile>, OpenError> {

@@ -67,19 +67,10 @@ impl SegmentHeader {
         }
         Some(Self {
             version: u32_at(header, 8)?,
-            journal: journal_id_at(header)?,
+            journal: Uuid::from_slice(header.get(16..32)?).ok()?,
             first_seq: u64_at(header, 32)?,
         })
     }
-
-    /// The journal id that a header with a wrong checksum claims; to be believed only if records prove it.
-    pub(crate) fn claimed_journal(bytes: &[u8]) -> Option<Uuid> {
-        journal_id_at(bytes)
-    }
-}
-
-fn journal_id_at(bytes: &[u8]) -> Option<Uuid> {
-    Uuid::from_slice(bytes.get(16..32)?).ok()
 }
 
 /// Bytes of a record on disk.
