@@ -12,5 +12,6 @@ mod accounting;
 mod calls;
 mod guard;
 mod media;
+mod pair;
 mod registration;
 mod sipp;

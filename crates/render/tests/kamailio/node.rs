@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use render::{Found, Layout, render};
 use serde_json::{Value, json};
-use spec::{Cluster, Ports, Secrets, dev_cluster_yaml};
+use spec::{Cluster, Ports, Secrets, Shape, Vip, dev_cluster_yaml};
 use testkit::{Engine, Folder, free_port};
 
 use crate::database::Database;
@@ -18,6 +18,7 @@ use crate::events::Events;
 use crate::sip::{Message, Socket};
 
 pub const DOMAIN: &str = "default.local";
+pub const PEER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a test changes before Kamailio starts.
@@ -27,6 +28,8 @@ pub struct Options {
     pub without_freeswitch: bool,
     /// No voipadmind: connections to its port are refused.
     pub without_api: bool,
+    /// A pair with this virtual address; the peer is 127.0.0.6.
+    pub vip: Option<IpAddr>,
 }
 
 pub struct Node {
@@ -94,6 +97,11 @@ impl Node {
         let mut cluster = Cluster::parse("c", &dev_cluster_yaml(uuid::Uuid::nil(), "test", &ports)).unwrap();
         // 127.0.0.1 is an office; strangers come from other addresses of loopback.
         cluster.sip.trusted_sources = vec!["127.0.0.1/32".into()];
+        if let Some(address) = options.vip {
+            cluster.shape = Shape::Lab;
+            cluster.vip = Some(Vip { address, prefix: 32 });
+            cluster.nodes.push(spec::Node { name: "n2".into(), address: PEER.into() });
+        }
         let layout = Layout::dev(&cluster, folder.path(), "nobody", &found);
         let etc = layout.paths.kamailio_etc.clone();
         for file in render(&cluster, &secrets, "n1", &layout).unwrap() {

@@ -1,6 +1,6 @@
 //! A phone: a socket with a number and a password.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use md5::{Digest, Md5};
 
@@ -19,6 +19,12 @@ impl Deref for Phone {
 
     fn deref(&self) -> &Socket {
         &self.socket
+    }
+}
+
+impl DerefMut for Phone {
+    fn deref_mut(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 }
 

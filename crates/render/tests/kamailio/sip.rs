@@ -134,7 +134,7 @@ impl Request {
 /// One UDP socket and the thread that empties it.
 pub struct Socket {
     udp: UdpSocket,
-    pub kamailio: SocketAddr,
+    kamailio: SocketAddr,
     inbox: Receiver<Message>,
     unclaimed: RefCell<VecDeque<Message>>,
     answers_options: Arc<AtomicBool>,
@@ -160,6 +160,10 @@ impl Socket {
     /// As FreeSWITCH answers Kamailio's probing.
     pub fn answer_options(&self) {
         self.answers_options.store(true, Ordering::Relaxed);
+    }
+
+    pub fn sends_to(&mut self, kamailio: SocketAddr) {
+        self.kamailio = kamailio;
     }
 
     pub fn address(&self) -> SocketAddr {
