@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio_postgres::config::TargetSessionAttrs;
-
 /// How the daemon reaches its database. Every wait has a bound.
 #[derive(Clone)]
 pub struct StoreConfig {
@@ -18,9 +16,11 @@ pub struct StoreConfig {
     pub password: String,
     /// Connections at most, the LISTEN connection of [`crate::changes`] not counted.
     pub connections_max: usize,
+    /// Of these, at most so many are kept while nobody needs them.
+    pub connections_idle_max: usize,
     /// A connection older than this is replaced when it is next used.
     pub connection_age_max: Duration,
-    /// To set up one connection, over all hosts.
+    /// To find the writer among all hosts and log in.
     pub connect_timeout: Duration,
     /// To wait for a free connection of the pool.
     pub acquire_timeout: Duration,
@@ -41,6 +41,7 @@ impl StoreConfig {
             user: user.to_owned(),
             password: password.to_owned(),
             connections_max: 20,
+            connections_idle_max: 10,
             connection_age_max: Duration::from_secs(3600),
             connect_timeout: Duration::from_secs(3),
             acquire_timeout: Duration::from_secs(5),
@@ -48,29 +49,6 @@ impl StoreConfig {
             commit_timeout: Duration::from_secs(10),
             tcp_user_timeout: Duration::from_secs(3),
         }
-    }
-
-    /// Refuses a server that cannot write, so that a list of hosts finds the primary.
-    pub(crate) fn postgres(&self) -> tokio_postgres::Config {
-        let mut postgres = tokio_postgres::Config::new();
-        for (host, port) in &self.hosts {
-            postgres.host(host).port(*port);
-        }
-        postgres
-            .dbname(&self.dbname)
-            .user(&self.user)
-            .application_name("voipadmind")
-            .target_session_attrs(TargetSessionAttrs::ReadWrite)
-            // One host's share, so that a silent first host leaves time for the second.
-            .connect_timeout(self.connect_timeout / u32::try_from(self.hosts.len().max(1)).unwrap_or(1))
-            .tcp_user_timeout(self.tcp_user_timeout)
-            .keepalives_idle(Duration::from_secs(15))
-            .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3);
-        if !self.password.is_empty() {
-            postgres.password(&self.password);
-        }
-        postgres
     }
 }
 

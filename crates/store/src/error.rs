@@ -73,8 +73,8 @@ impl From<tokio_postgres::Error> for Error {
             code => match &code.code()[..2] {
                 // Connection, transaction state, lost races, resources, locks, operator, system.
                 "08" | "25" | "40" | "53" | "55" | "57" | "58" => Self::Unavailable(text),
-                // Data that does not fit its type, or a limit of the engine (an index row, say).
-                "22" | "54" => Self::Invalid { field: "value", reason: text },
+                // Data that is given twice, does not fit its type, or a limit of the engine (an index row, say).
+                "21" | "22" | "54" => Self::Invalid { field: "value", reason: text },
                 "28" | "3D" => Self::Unavailable(text),
                 _ => Self::Database(text),
             },

@@ -21,6 +21,7 @@ pub mod directory;
 mod error;
 pub mod extensions;
 pub mod health;
+mod hosts;
 mod idempotency;
 pub mod keys;
 pub mod migrations;
@@ -31,6 +32,7 @@ pub mod receipts;
 pub mod seed;
 #[cfg(test)]
 mod statements;
+pub mod sweep;
 mod tenant;
 mod transaction;
 pub mod users;

@@ -4,20 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{self, Metrics, QueueMode, RecycleError, RecycleResult};
+use tokio::time::timeout;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Trust, check_writable};
+use crate::hosts::Hosts;
 use crate::{Error, Result, StoreConfig};
 
 /// A connection that rested longer than this is asked whether its server still writes before it is used again. A
 /// demotion restarts the server, so a busy connection cannot miss one.
 const RESTED_MS: u64 = 1_000;
 
+/// A connection that nobody has needed for so long is closed if there are more than enough.
+const SPARE_AFTER_MS: u64 = 30_000;
+
 pub(crate) type Pooled = managed::Object<Opener>;
 
 pub(crate) struct Opener {
     config: Arc<StoreConfig>,
-    postgres: tokio_postgres::Config,
+    hosts: Hosts,
+    trust: Arc<Trust>,
 }
 
 impl managed::Manager for Opener {
@@ -25,7 +31,7 @@ impl managed::Manager for Opener {
     type Error = Error;
 
     async fn create(&self) -> Result<Connection> {
-        Connection::open(&self.postgres).await
+        Connection::open(&self.hosts, Arc::clone(&self.trust)).await
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Error> {
@@ -36,7 +42,11 @@ impl managed::Manager for Opener {
             return Err(RecycleError::message("too old"));
         }
         if connection.used.elapsed() > Duration::from_millis(RESTED_MS) {
-            connection.check_writable().await?;
+            let checked = timeout(self.config.tcp_user_timeout, check_writable(&connection.client)).await;
+            if !matches!(checked, Ok(Ok(()))) {
+                self.trust.lose();
+                return Err(RecycleError::message("the server is silent or read-only"));
+            }
         }
         connection.used = Instant::now();
         Ok(())
@@ -73,19 +83,27 @@ impl Store {
             return Err(Error::Invalid { field: "hosts", reason: "name at least one server".to_owned() });
         }
         let config = Arc::new(config);
-        let opener = Opener { config: Arc::clone(&config), postgres: config.postgres() };
+        let opener =
+            Opener { hosts: Hosts::new(&config), config: Arc::clone(&config), trust: Arc::default() };
         let pool = managed::Pool::builder(opener)
             .max_size(config.connections_max.max(1))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(config.acquire_timeout))
             .create_timeout(Some(config.connect_timeout))
-            .recycle_timeout(Some(config.tcp_user_timeout))
+            // The opener bounds its own look at a connection; this is for its bugs.
+            .recycle_timeout(Some(config.tcp_user_timeout * 2))
+            // The newest first, so that spare ones rest and can be seen to.
+            .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Invalid { field: "connections_max", reason: error.to_string() })?;
         Ok(Self { config, pool })
     }
 
     pub(crate) async fn connection(&self) -> Result<Pooled> {
+        if self.pool.status().available > self.config.connections_idle_max {
+            let spare = Duration::from_millis(SPARE_AFTER_MS);
+            self.pool.retain(|connection, _| connection.used.elapsed() < spare);
+        }
         self.pool.get().await.map_err(|error| match error {
             managed::PoolError::Backend(error) => error,
             managed::PoolError::Timeout(what) => Error::Unavailable(

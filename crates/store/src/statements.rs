@@ -10,7 +10,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::{
     audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, migrations, queues,
-    receipts, seed, tenant, transaction, users,
+    receipts, seed, sweep, tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -63,6 +63,9 @@ const OF_VOIP_ADMIN: &[&str] = &[
     queues::REACHED_BY,
     queues::UPDATE,
     receipts::TAKE_RECEIPTS,
+    sweep::IDEMPOTENCY_KEYS,
+    sweep::RECEIPTS,
+    sweep::SIP_DIALOGS,
     tenant::BY_NAME,
     transaction::LEAVE_MARK,
     users::USERS,

@@ -1,6 +1,6 @@
 //! Transactions: each names its tenant, bounds its statements, and knows whether its commit was acknowledged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -76,6 +76,7 @@ impl Store {
         match answer {
             Ok(rows) => Ok(rows?),
             Err(_) => {
+                connection.lose_trust();
                 drop(Pooled::take(connection));
                 Err(silent())
             }
@@ -145,7 +146,13 @@ impl Transaction {
         let bound = self.statement_timeout + SERVER_HEAD_START;
         let connection = self.connection.as_deref_mut().ok_or_else(silent)?;
         match timeout(bound, work(connection)).await {
-            Ok(done) => Ok(done?),
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                if error.is_closed() || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                    self.abandon();
+                }
+                Err(error.into())
+            }
             Err(_) => {
                 self.abandon();
                 Err(silent())
@@ -169,12 +176,13 @@ impl Transaction {
         let outcome = match answer {
             Ok(Ok(())) if !cancelled => {
                 // Back to the pool.
+                connection.used = Instant::now();
                 self.connection = None;
                 return Ok(());
             }
             Ok(Ok(())) => Error::Unknown("the wait for the standby was cancelled".to_owned()),
             Ok(Err(error)) if error.as_db_error().is_none() => Error::Unknown(error.to_string()),
-            // The server's word: rolled back. But ended by an administrator (57P01) it may have been committing.
+            // The server's word is that it rolled back; but ended by an administrator it may have been committing.
             Ok(Err(error)) if error.code() == Some(&SqlState::ADMIN_SHUTDOWN) => {
                 Error::Unknown(error.to_string())
             }
@@ -185,9 +193,17 @@ impl Transaction {
         Err(outcome)
     }
 
-    /// Closes the connection: the server rolls back what was not committed.
+    /// Rolls back, and waits for it: who goes on at once wants the locks free.
+    pub(crate) async fn rollback(mut self) {
+        if self.batch("ROLLBACK").await.is_ok() {
+            self.connection = None;
+        }
+    }
+
+    /// Closes the connection, and trusts its siblings no more: the server rolls back what was not committed.
     fn abandon(&mut self) {
         if let Some(connection) = self.connection.take() {
+            connection.lose_trust();
             drop(Pooled::take(connection));
         }
     }

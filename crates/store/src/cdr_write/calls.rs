@@ -87,6 +87,9 @@ pub(super) async fn write(
         outcome.duplicates += candidate.copies - 1;
         fresh.push(candidate);
     }
+    if fresh.is_empty() {
+        return Ok(());
+    }
     let batch: Vec<Leg> = fresh.iter().map(|candidate| candidate.leg.clone().into_owned()).collect();
     let (placed, rekeyed) = assembly::place(&batch, &calls.known);
     insert::rows(tx, &fresh, &placed).await?;

@@ -65,11 +65,10 @@ pub(super) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<(
     if months.is_empty() {
         return Ok(());
     }
-    let mut transaction = store.write(Scope::Platform).await?;
-    let missing = transaction.query(MISSING_PARTITIONS, &[&months]).await?;
-    if missing.is_empty() {
+    if store.ask(MISSING_PARTITIONS, &[&months]).await?.is_empty() {
         return Ok(());
     }
+    let mut transaction = store.write(Scope::Platform).await?;
     transaction.query(ENSURE_PARTITIONS, &[&months]).await?;
     transaction.commit().await
 }

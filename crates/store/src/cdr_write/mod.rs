@@ -125,6 +125,7 @@ impl Store {
                 transaction.commit().await?;
                 return Ok(outcome);
             }
+            transaction.rollback().await;
         }
         Err(Error::Unavailable("the calls of this batch change faster than they can be locked".to_owned()))
     }

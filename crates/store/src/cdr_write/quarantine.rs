@@ -1,6 +1,7 @@
 //! What could not be understood or stored is kept whole, once, with the reason. This must not fail for any input.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
@@ -41,8 +42,10 @@ impl<'a> Kept<'a> {
 }
 
 pub(super) async fn keep(tx: &mut Transaction, kept: &[Kept<'_>]) -> Result<()> {
-    for Kept { item, reason, source, uuid } in kept {
-        let sha256 = Sha256::digest(&item.body).to_vec();
+    // In one order, so that two workers with the same documents cannot wait for each other.
+    let by_sha256: BTreeMap<Vec<u8>, &Kept<'_>> =
+        kept.iter().map(|kept| (Sha256::digest(&kept.item.body).to_vec(), kept)).collect();
+    for (sha256, Kept { item, reason, source, uuid }) in by_sha256 {
         let reason = storable(reason, REASON_CHARS_MAX);
         let source = storable(source, UUID_CHARS_MAX);
         let uuid = uuid.map(|uuid| storable(uuid, UUID_CHARS_MAX));

@@ -141,3 +141,76 @@ async fn no_server_is_said_soon_and_the_next_host_is_tried() {
     hosts.hosts.insert(0, ("127.0.0.1".to_owned(), testkit::free_port()));
     assert!(Store::connect(hosts).unwrap().health().await.unwrap().writable);
 }
+
+#[tokio::test]
+async fn a_frozen_first_host_does_not_use_up_the_time_of_the_second() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    // Its kernel accepts, and nobody reads.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut hosts = config(&fixture.postgres);
+    hosts.hosts.insert(0, ("127.0.0.1".to_owned(), frozen.local_addr().unwrap().port()));
+    hosts.connect_timeout = Duration::from_secs(10);
+    let store = Store::connect(hosts).unwrap();
+    let began = Instant::now();
+    store.health().await.unwrap();
+    assert!(began.elapsed() > Duration::from_secs(5), "it was tried first");
+    // The next connections begin with the one that was good.
+    let began = Instant::now();
+    let (one, two) = tokio::join!(store.health(), store.health());
+    assert!(one.is_ok() && two.is_ok() && began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn one_silent_connection_is_enough_to_give_up_all() {
+    let mut fixture = testkit::or_skip!(Fixture::seeded().await);
+    let store = Store::connect(StoreConfig {
+        statement_timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+        tcp_user_timeout: Duration::from_secs(1),
+        ..config(&fixture.postgres)
+    })
+    .unwrap();
+    // Connections that will be idle when the server freezes.
+    let (a, b, c) = tokio::join!(store.health(), store.health(), store.health());
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert!(store.pool_status().open >= 2, "{:?}", store.pool_status());
+    let backends = fixture.superuser().await;
+    let pids = "SELECT array_agg(pid) FROM pg_stat_activity WHERE usename = 'voip_admin'";
+    let pids: Vec<i32> = backends.query_one(pids, &[]).await.unwrap().get(0);
+    let freeze = |signal| {
+        pids.iter().for_each(|pid| nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), signal).unwrap())
+    };
+    freeze(nix::sys::signal::Signal::SIGSTOP);
+    let began = Instant::now();
+    // The first call finds out, by a time-out; the next is served on a new connection.
+    let mut calls = 0;
+    while store.health().await.is_err() {
+        calls += 1;
+        assert!(calls < 3);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    freeze(nix::sys::signal::Signal::SIGKILL);
+    fixture.postgres.stop();
+}
+
+#[tokio::test]
+async fn old_records_are_swept() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    fixture.store.commit_cdr_batch(&[leg_item(1, leg("a", None, START))]).await.unwrap();
+    let superuser = fixture.superuser().await;
+    superuser
+        .batch_execute(
+            "INSERT INTO voip.cdr_receipts (journal_id, seqs, created_at)
+                VALUES (gen_random_uuid(), '{1}', now() - interval '31 days');
+             INSERT INTO voip.idempotency_keys (who, key, request_sha256, created_at)
+                VALUES ('x', 'old', '', now() - interval '25 hours'), ('x', 'new', '', now());
+             INSERT INTO voip.sip_dialogs (call_id, from_tag, evidence, node, updated_at)
+                VALUES ('old', '', '{}', 'n1', now() - interval '8 days'), ('new', '', '{}', 'n1', now())",
+        )
+        .await
+        .unwrap();
+    let swept = fixture.store.sweep().await.unwrap();
+    assert_eq!((swept.receipts, swept.idempotency_keys, swept.sip_dialogs), (1, 1, 1));
+    assert_eq!(fixture.store.sweep().await.unwrap(), store::sweep::Swept::default());
+    assert_eq!(fixture.store.take_receipts(JOURNAL).await.unwrap(), [1]);
+}
