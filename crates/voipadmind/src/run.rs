@@ -30,6 +30,8 @@ use crate::observe::metrics;
 /// How long the background tasks may take to finish what they hold; the journal keeps what they do not finish.
 const TASKS_DRAIN: Duration = Duration::from_secs(10);
 
+const JOURNAL_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -55,7 +57,14 @@ async fn serve(config: Config, path: PathBuf, level: LevelHandle) -> anyhow::Res
     // No service manager is no error: dev runs without one.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let routes = router(app, config.server.write_timeout.0);
-    let served = server::serve(listener, config.server.read_timeout.0, routes, terminated()).await;
+    let mut failed = None;
+    let told_to_stop = async {
+        tokio::select! {
+            () = terminated() => {}
+            reason = broken(&journal) => failed = Some(reason),
+        }
+    };
+    let served = server::serve(listener, config.server.read_timeout.0, routes, told_to_stop).await;
 
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
@@ -65,7 +74,25 @@ async fn serve(config: Config, path: PathBuf, level: LevelHandle) -> anyhow::Res
     }
     journal.close().await;
     tracing::info!("stopped");
-    served.context("serving HTTP")
+    served.context("serving HTTP")?;
+    match failed {
+        Some(reason) => {
+            anyhow::bail!("the journal failed ({reason}); started again, it is read back (docs/runbook.md)")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Resolves when the journal has stopped taking records for good: only opening it anew shows what the disk really has.
+async fn broken(journal: &Journal) -> Arc<str> {
+    let mut look = tokio::time::interval(JOURNAL_LOOK_EVERY);
+    loop {
+        look.tick().await;
+        if let Some(reason) = journal.stats().broken {
+            tracing::error!(%reason, "the journal failed; stopping, so that it is opened anew (docs/runbook.md#journal)");
+            return reason;
+        }
+    }
 }
 
 /// Opens the journal, makes the clients (which connect by themselves, whenever the engines are there) and starts the
@@ -84,6 +111,9 @@ pub fn start(
     let (journal, recovery) = Journal::open(&cdr.journal_dir, limits)
         .with_context(|| format!("opening the journal in {} (cdr.journal_dir)", cdr.journal_dir.display()))?;
     let journal = Arc::new(journal);
+    if recovery.needs_attention() {
+        tracing::error!(?recovery, "the journal could not be read in full (docs/runbook.md#journal)");
+    }
     tracing::info!(?recovery, dir = %cdr.journal_dir.display(), "journal open");
 
     let store = Store::connect(store_config(&config.database))?;

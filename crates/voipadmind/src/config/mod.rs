@@ -32,6 +32,7 @@ pub struct Config {
     pub cdr: Cdr,
     #[serde(default)]
     pub cache: Cache,
+    #[serde(default)]
     pub fs: Fs,
     #[serde(default)]
     pub kamailio: Kamailio,
@@ -89,6 +90,7 @@ pub struct Redis {
     pub password: Secret,
     #[serde(default = "limited::<0, 0, 15>")]
     pub db: Limited<0, 15>,
+    /// Taken for the seed's sake: one connection carries all requests at once, and each worker has its own.
     #[serde(default = "limited::<10, 1, 256>")]
     pub pool_size: Limited<1, 256>,
 }
@@ -124,18 +126,19 @@ pub enum Durability {
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
     pub directory_ttl: Span,
+    /// Taken for the seed's sake: extensions are looked up by Kamailio, whose tables hold them for ten minutes and hear of
+    /// changes at once.
     pub extension_ttl: Span,
     pub enable_local_cache: bool,
 }
 
-/// Who may speak to `/fs/…`: basic auth, from this node and the listed networks.
+/// Who may speak to `/fs/…`: basic auth, from this node and the listed networks. Without a password (the seed's file has
+/// none) the door stays shut, and the log says so.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Fs {
     pub user: String,
-    #[serde(default)]
     pub password: Secret,
-    #[serde(default)]
     pub allow: Vec<Network>,
 }
 
@@ -193,6 +196,12 @@ impl OneOrMore {
             Self::One(host) => vec![host.clone()],
             Self::More(hosts) => hosts.clone(),
         }
+    }
+}
+
+impl Default for Fs {
+    fn default() -> Self {
+        Self { user: "freeswitch".into(), password: Secret::default(), allow: Vec::new() }
     }
 }
 

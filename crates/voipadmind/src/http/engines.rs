@@ -18,13 +18,18 @@ use crate::http::input::is_listed;
 #[derive(Clone)]
 pub struct EngineDoor {
     allow: Arc<[Network]>,
-    expected: [u8; 32],
+    /// None without a password: nobody is admitted.
+    expected: Option<[u8; 32]>,
 }
 
 impl EngineDoor {
     pub fn new(fs: &Fs) -> Self {
-        let expected = Sha256::digest(format!("{}:{}", fs.user, fs.password.expose()));
-        Self { allow: fs.allow.clone().into(), expected: expected.into() }
+        let digest = || Sha256::digest(format!("{}:{}", fs.user, fs.password.expose())).into();
+        let expected = (!fs.password.is_empty()).then(digest);
+        if expected.is_none() {
+            tracing::warn!("fs.password is not set: FreeSWITCH and Kamailio are answered 401 until it is");
+        }
+        Self { allow: fs.allow.clone().into(), expected }
     }
 
     fn admits_address(&self, peer: SocketAddr) -> bool {
@@ -37,7 +42,8 @@ impl EngineDoor {
             .and_then(|v| v.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
             .and_then(|(_, token)| base64::engine::general_purpose::STANDARD.decode(token.trim()).ok());
-        given.is_some_and(|bytes| Sha256::digest(bytes).ct_eq(&self.expected).into())
+        let pair = given.zip(self.expected);
+        pair.is_some_and(|(given, expected)| Sha256::digest(given).ct_eq(&expected).into())
     }
 }
 
