@@ -140,3 +140,19 @@ impl Cluster {
         self.nodes.iter().find(|n| n.name != name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev_cluster_yaml;
+
+    #[test]
+    fn numbers_of_phones_are_text_even_without_quotes() {
+        let text = dev_cluster_yaml(Uuid::nil(), "t", &Ports::dev(0));
+        let quoted = Cluster::parse("c", &text).unwrap();
+        let bare = text.replace("\"1001\"", "1001").replace("\"8001\"", "8001");
+        assert_eq!(Cluster::parse("c", &bare).unwrap(), quoted);
+        let zeros = text.replace("\"1001\"", "0012");
+        assert_eq!(Cluster::parse("c", &zeros).unwrap().demo.extensions[0].extension, "0012");
+    }
+}

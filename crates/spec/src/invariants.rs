@@ -239,6 +239,13 @@ fn demo(c: &Cluster) -> Check {
             "list extensions that exist",
         );
     }
+    if d.queue.agents.is_empty() {
+        return broken(
+            "demo.queue.agents",
+            "a queue without agents answers nobody",
+            "list at least one extension",
+        );
+    }
     for entry in &d.ivr.entries {
         let key = "demo.ivr.entries";
         if entry.digit.len() != 1 || !entry.digit.bytes().all(|b| b"0123456789*#".contains(&b)) {
@@ -348,6 +355,7 @@ mod tests {
             ("workers: 4", "workers: 20", "server.database_max_open_conns", "leave none"),
             ("full_name: Phone 1001", "full_name: '${x}'", "demo.extensions.full_name", "plain text"),
             ("agents: [\"1002\"", "agents: [\"1999\"", "demo.queue.agents", "1999 is none of"),
+            ("agents: [\"1002\", \"1003\"]", "agents: []", "demo.queue.agents", "without agents"),
             ("pattern: 0XXXXXXXXX", "pattern: 0XXY", "demo.trunk.pattern", "no number pattern"),
             ("shape: dev", "shape: dev\nvip: {address: 10.0.0.1, prefix: 24}", "vip", "nothing to move"),
             ("paths: {}", "paths: {storage: here}", "paths.storage", "relative"),

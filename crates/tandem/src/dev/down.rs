@@ -9,11 +9,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use spec::CLUSTER_FILE;
 
-use super::{Place, status, supervise};
+use super::supervise::{self, Phase};
+use super::{Place, status};
 use crate::output::say;
 
 /// The sum of the engines' own limits, and some.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
+/// For each of the leftovers of a supervisor that was killed.
+const LEFTOVER_PATIENCE: Duration = Duration::from_secs(10);
 
 pub fn down(dir: &Path, purge: bool) -> Result<()> {
     if fs::symlink_metadata(dir).is_err() {
@@ -21,10 +24,12 @@ pub fn down(dir: &Path, purge: bool) -> Result<()> {
         return Ok(());
     }
     let place = Place::existing(dir)?;
+    let _claim = place.claim()?;
     if supervise::is_running(&place.run())? {
         stop(&place)?;
         say!("stopped");
     } else {
+        end_leftovers(&place);
         say!("the node does not run");
     }
     if purge {
@@ -44,6 +49,10 @@ fn stop(place: &Place) -> Result<()> {
         );
     }
     kill(Pid::from_raw(supervisor.pid), Signal::SIGTERM).context("telling the supervisor to stop")?;
+    wait_until_stopped(place)
+}
+
+fn wait_until_stopped(place: &Place) -> Result<()> {
     let until = Instant::now() + DOWN_TIMEOUT;
     while supervise::is_running(&place.run())? {
         if Instant::now() > until {
@@ -52,6 +61,27 @@ fn stop(place: &Place) -> Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// A node that was told to stop, by a signal or by a step that failed, is not one that runs.
+pub fn wait_for_the_end_of_a_stop(place: &Place) -> Result<()> {
+    match status::read(place).map(|status| status.phase) {
+        Some(Phase::Stopping | Phase::Stopped | Phase::Failed) => wait_until_stopped(place),
+        _ => Ok(()),
+    }
+}
+
+/// What a supervisor that was killed left: engines that the kernel's signal did not end, sockets and pid files.
+pub fn end_leftovers(place: &Place) {
+    let uid = place.user.uid.as_raw();
+    let Some(snapshot) = status::read(place) else { return };
+    for process in snapshot.steps.iter().rev().filter_map(|step| step.process) {
+        process.end_group(uid, Signal::SIGTERM, LEFTOVER_PATIENCE);
+    }
+    // Things of one boot: whatever is here is stale now.
+    if let Err(error) = fs::remove_dir_all(place.run()) {
+        eprintln!("clearing {}: {error}", place.run().display());
+    }
 }
 
 fn remove(place: &Place) -> Result<()> {

@@ -4,13 +4,14 @@
 //! not be reachable for anybody else, so the state lives below [`STATE`], the processes run as [`SERVICE_USER`] and the
 //! folder is a link.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
 
 use crate::files::{self, Owner};
@@ -67,6 +68,14 @@ impl Place {
     /// Whom files of the services belong to; none when that is who we are.
     pub fn owner(&self) -> Owner {
         Uid::effective().is_root().then(|| (self.user.uid.as_raw(), self.user.gid.as_raw()))
+    }
+
+    /// Waits until no other `up` or `down` is changing the node; the next may when the guard is dropped.
+    pub fn claim(&self) -> Result<Flock<File>> {
+        let file = File::options().create(true).truncate(false).write(true).open(self.root.join("claim"));
+        Flock::lock(file.context("opening the node's claim")?, FlockArg::LockExclusive)
+            .map_err(|(_, error)| error)
+            .context("claiming the node")
     }
 
     /// The folder of the running supervisor's files.

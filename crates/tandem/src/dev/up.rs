@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use render::Layout;
 use spec::{CLUSTER_FILE, Cluster, Ports, Secrets};
@@ -19,7 +18,7 @@ use super::programs::{self, Freeswitch, Programs};
 use super::status::{self, Progress};
 use super::steps::{self, MEDIA_DOUBLE, Parts};
 use super::supervise::{self, Phase, STATUS_FILE, Snapshot};
-use super::{Place, ports};
+use super::{Place, down, ports};
 use crate::output::say;
 use crate::{files, init, render_command};
 
@@ -29,9 +28,9 @@ const OUR_PROGRAMS: [&str; 3] = ["tandem", "voipadmind", MEDIA_DOUBLE];
 const MARKER: &str = "tandem dev\nThis folder holds a dev node: the media double may run here.\n";
 /// initdb, bootstrap and five engines on a small machine.
 const UP_TIMEOUT: Duration = Duration::from_secs(300);
-const POLL: Duration = Duration::from_millis(100);
-/// For the leftovers of a supervisor that was killed.
-const LEFTOVER_PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+/// Shown of a supervisor that did not get as far as its log.
+const SAID_BYTES_MAX: u64 = 4096;
 
 /// Starts the node in `dir`, or says that it runs.
 pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
@@ -44,20 +43,24 @@ pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
     if port_offset != 0 && cluster.ports != Ports::dev(port_offset) {
         say!("note: the ports are those of {CLUSTER_FILE}; an offset counts only when it is written");
     }
-    if supervise::is_running(&place.run())? {
-        wait(&place, None)?;
+    let claim = place.claim()?;
+    down::wait_for_the_end_of_a_stop(&place)?;
+    let runs_already = supervise::is_running(&place.run())?;
+    let child = if runs_already { None } else { Some(start(&place, &cluster, &secrets)?) };
+    drop(claim);
+    wait(&place, child)?;
+    if runs_already {
         say!("the node runs already");
     } else {
-        let child = start(&place, &cluster, &secrets)?;
-        wait(&place, Some(child))?;
         say!("ready in {:.1} s", began.elapsed().as_secs_f64());
     }
     status::print_summary(&place)
 }
 
+/// Returns when the supervisor shows itself: whoever looks from then on sees a node that runs.
 fn start(place: &Place, cluster: &Cluster, secrets: &Secrets) -> Result<Child> {
     let node = cluster.nodes.first().context("cluster.yaml lists no node")?;
-    end_leftovers(place);
+    down::end_leftovers(place);
     let data = place.root.join("data/postgresql");
     let data_major = files::read(&data.join("PG_VERSION"))?.and_then(|text| text.trim().parse().ok());
     let programs = programs::find(&cluster.paths, data_major, &place.user)?;
@@ -95,7 +98,18 @@ fn start(place: &Place, cluster: &Cluster, secrets: &Secrets) -> Result<Child> {
     files::write(&plan_file, 0o600, place.owner(), serde_json::to_string_pretty(&plan)?.as_bytes())?;
     let env = Env::of(cluster, secrets, media(&programs), &layout.paths.cdr_spool);
     files::write(&place.env_file(), 0o600, None, env.to_shell().as_bytes())?;
-    spawn_supervisor(place, &plan, &plan_file)
+    let mut child = spawn_supervisor(place, &plan, &plan_file)?;
+    while status::read(place).is_none() {
+        if let Some(status) = child.try_wait()? {
+            let mut said = String::new();
+            if let Some(stderr) = child.stderr.take() {
+                stderr.take(SAID_BYTES_MAX).read_to_string(&mut said)?;
+            }
+            bail!("the supervisor ended ({status}) {}", said.trim());
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(child)
 }
 
 /// The value of TANDEM_MEDIA.
@@ -103,19 +117,6 @@ fn media(programs: &Programs) -> &'static str {
     match programs.freeswitch {
         Freeswitch::Found(_) => "freeswitch",
         Freeswitch::Absent(_) => "double",
-    }
-}
-
-/// What a supervisor that was killed left: engines that the kernel's signal did not end, sockets and pid files.
-fn end_leftovers(place: &Place) {
-    let uid = place.user.uid.as_raw();
-    let Some(snapshot) = status::read(place) else { return };
-    for process in snapshot.steps.iter().rev().filter_map(|step| step.process) {
-        process.end_group(uid, Signal::SIGTERM, LEFTOVER_PATIENCE);
-    }
-    // Things of one boot: whatever is here is stale now.
-    if let Err(error) = fs::remove_dir_all(place.run()) {
-        eprintln!("clearing {}: {error}", place.run().display());
     }
 }
 
@@ -200,26 +201,19 @@ fn wait(place: &Place, mut child: Option<Child>) -> Result<()> {
     let until = Instant::now() + UP_TIMEOUT;
     let mut progress = Progress::new();
     while Instant::now() < until {
-        let snapshot = status::read(place);
-        if let Some(snapshot) = &snapshot {
-            progress.show(snapshot);
-            match snapshot.phase {
-                Phase::Ready => return Ok(()),
-                Phase::Failed => bail!("{}", failure(place, snapshot)),
-                Phase::Starting | Phase::Stopping | Phase::Stopped => {}
-            }
+        // Looked at before its status: what it wrote last is then read too.
+        let ended = match &mut child {
+            Some(child) => child.try_wait()?.is_some(),
+            None => !supervise::is_running(&place.run())?,
+        };
+        let snapshot = status::read(place).context("the supervisor's status is unreadable")?;
+        progress.show(&snapshot);
+        match snapshot.phase {
+            Phase::Ready => return Ok(()),
+            Phase::Failed => bail!("{}", failure(place, &snapshot)),
+            _ if ended => bail!("the node was stopped while it started; see 'make logs ENGINE=supervisor'"),
+            Phase::Starting | Phase::Stopping | Phase::Stopped => std::thread::sleep(POLL),
         }
-        if let Some(status) = child.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
-            let mut said = String::new();
-            if let Some(stderr) = child.as_mut().and_then(|c| c.stderr.as_mut()) {
-                let _ = stderr.take(4096).read_to_string(&mut said);
-            }
-            // The status it wrote last tells more than its exit.
-            if status::read(place).is_none_or(|s| s.phase != Phase::Failed) {
-                bail!("the supervisor ended ({status}) {}", said.trim());
-            }
-        }
-        std::thread::sleep(POLL);
     }
     bail!("not ready within {} s; see 'make logs'", UP_TIMEOUT.as_secs())
 }
