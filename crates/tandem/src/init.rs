@@ -13,6 +13,7 @@ use crate::output::say;
 /// Writes both files below `dir`; existing ones are never touched.
 pub fn run(dir: &Path, port_offset: u16) -> Result<()> {
     let place = Place::create(dir)?;
+    let _claim = place.claim()?;
     if !write(&place, port_offset)? {
         bail!("{} has a {CLUSTER_FILE} already; edit it, or choose another folder with --dir", dir.display());
     }

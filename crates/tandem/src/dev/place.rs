@@ -124,10 +124,14 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 /// Replaces a link that leads nowhere (its state was purged by hand).
 fn link(root: &Path, shown: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(shown).is_ok_and(|m| m.is_symlink()) {
+    if fs::symlink_metadata(shown).is_ok_and(|m| m.is_symlink()) && !shown.exists() {
         fs::remove_file(shown)?;
     }
-    symlink(root, shown)
+    match symlink(root, shown) {
+        // Another `up` of the same place was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
 }
 
 fn current_user() -> Result<User> {

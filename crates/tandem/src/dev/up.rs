@@ -36,6 +36,7 @@ const SAID_BYTES_MAX: u64 = 4096;
 pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
     let began = Instant::now();
     let place = Place::create(dir)?;
+    let claim = place.claim()?;
     if init::write(&place, port_offset)? {
         say!("wrote {} and its secrets", dir.join(CLUSTER_FILE).display());
     }
@@ -43,7 +44,6 @@ pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
     if port_offset != 0 && cluster.ports != Ports::dev(port_offset) {
         say!("note: the ports are those of {CLUSTER_FILE}; an offset counts only when it is written");
     }
-    let claim = place.claim()?;
     down::wait_for_the_end_of_a_stop(&place)?;
     let runs_already = supervise::is_running(&place.run())?;
     let child = if runs_already { None } else { Some(start(&place, &cluster, &secrets)?) };
