@@ -343,6 +343,7 @@ mod tests {
     fn each_rule_names_key_problem_and_cure() {
         for (from, to, key, says) in [
             ("sip: 5060", "sip: 506", "ports.sip", "privileged"),
+            ("sip: 5060", "sip: 70000", "sip", "between 1024 and 65535"),
             ("sip: 5060", "sip: 8080", "ports.api", "taken by ports.sip"),
             ("sip: 5060", "sip: 20500", "ports.sip", "RTP range"),
             ("rtp_min: 20000", "rtp_min: 20001", "ports.rtp_min", "even port"),

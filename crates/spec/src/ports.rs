@@ -1,5 +1,6 @@
 //! Port numbers, and moving all of them by an offset so that several dev nodes can run side by side.
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 /// Highest offset that keeps the dev defaults (up to 20999) inside 16 bits.
@@ -10,17 +11,27 @@ pub const PORT_OFFSET_MAX: u16 = 44_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ports {
+    #[serde(deserialize_with = "port")]
     pub sip: u16,
+    #[serde(deserialize_with = "port")]
     pub api: u16,
+    #[serde(deserialize_with = "port")]
     pub fs_sip: u16,
     /// FreeSWITCH's profile `direct`, dev only.
+    #[serde(deserialize_with = "port")]
     pub fs_direct: u16,
+    #[serde(deserialize_with = "port")]
     pub esl: u16,
+    #[serde(deserialize_with = "port")]
     pub postgresql: u16,
+    #[serde(deserialize_with = "port")]
     pub redis: u16,
+    #[serde(deserialize_with = "port")]
     pub kamailio_rpc: u16,
     /// First and last RTP port, both used.
+    #[serde(deserialize_with = "port")]
     pub rtp_min: u16,
+    #[serde(deserialize_with = "port")]
     pub rtp_max: u16,
 }
 
@@ -75,4 +86,10 @@ impl Ports {
             ("kamailio_rpc", self.kamailio_rpc),
         ]
     }
+}
+
+fn port<'de, D: Deserializer<'de>>(d: D) -> Result<u16, D::Error> {
+    let number = i64::deserialize(d)?;
+    u16::try_from(number)
+        .map_err(|_| D::Error::custom(format!("{number} is no port: it must be between 1024 and 65535")))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::Place;
 use super::env_file::{Env, shell};
@@ -14,18 +15,25 @@ use super::supervise::{self, STATUS_FILE, Shown, Snapshot, State};
 use crate::files;
 use crate::output::say;
 
+/// `tandem dev status --json`.
+#[derive(Serialize)]
+struct Report {
+    running: bool,
+    /// As whom the engines run.
+    user: String,
+    /// Nothing of it where the node never ran.
+    #[serde(flatten)]
+    snapshot: Option<Snapshot>,
+}
+
 /// `tandem dev status`.
 pub fn status(dir: &Path, json: bool) -> Result<()> {
     let place = Place::existing(dir)?;
     let running = supervise::is_running(&place.run())?;
     let snapshot = read(&place);
     if json {
-        let mut value = serde_json::to_value(&snapshot)?;
-        if let Some(object) = value.as_object_mut() {
-            object.insert("running".into(), running.into());
-            object.insert("user".into(), place.user.name.into());
-        }
-        say!("{}", serde_json::to_string_pretty(&value)?);
+        let report = Report { running, user: place.user.name.clone(), snapshot };
+        say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
     if running {
