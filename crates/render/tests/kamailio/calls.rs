@@ -62,6 +62,29 @@ fn what_the_called_says_reaches_the_caller() {
 }
 
 #[test]
+fn a_phone_on_tcp_is_called_over_the_connection_it_came_by() {
+    let Some(node) = Node::start() else { return };
+    let (alice, bob) = (Phone::registered(&node, "1001"), Phone::over_tcp(&node, "1002"));
+    assert_eq!(bob.register().status(), Some(200));
+    let (_, mut called, invite) = alice.talk_to(&bob);
+    assert_eq!(invite.all("Record-Route").count(), 2, "one for each transport: {invite:#?}");
+    let bye = called.next("BYE");
+    bob.send(&bye);
+    let received = alice.receive("BYE", |m| m.is("BYE"));
+    alice.reply(&received, "200 OK", "");
+    assert_eq!(bob.final_reply(&bye).status(), Some(200));
+
+    let (mut caller, _, _) = bob.talk_to(&alice);
+    let bye = caller.next("BYE");
+    bob.send(&bye);
+    let received = alice.receive("BYE", |m| m.is("BYE"));
+    alice.reply(&received, "200 OK", "");
+    assert_eq!(bob.final_reply(&bye).status(), Some(200));
+    assert_eq!(node.events.kinds(), ["answered", "ended", "answered", "ended"]);
+    assert!(node.events.all().iter().all(|e| e["media"] == "0"), "TCP is no NAT");
+}
+
+#[test]
 fn every_phone_of_a_user_rings_and_the_first_takes_the_call() {
     let Some(node) = Node::start() else { return };
     let (alice, desk, mobile) = (
@@ -123,6 +146,7 @@ fn where_a_call_cannot_go_is_said_clearly() {
         ("sip:1003@default.local", "480 Not Registered"),
         ("sip:4711@default.local", "404 No Such Extension"),
         ("sip:10'OR'1@default.local", "404 No Such Extension"),
+        ("sip:default.local", "404 No Such Extension"),
         ("sip:2001@other.local", "403 Another Tenant"),
         ("sip:anyone@example.net", "404 No Such Domain"),
         ("sip:1003@DEFAULT.local", "480 Not Registered"),

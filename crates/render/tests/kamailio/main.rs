@@ -7,6 +7,7 @@ mod events;
 mod node;
 mod phone;
 mod sip;
+mod wire;
 
 mod accounting;
 mod calls;

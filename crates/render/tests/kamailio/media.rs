@@ -236,3 +236,20 @@ fn without_freeswitch_only_calls_that_need_it_fail_and_soon() {
     assert_eq!(failed.len(), 2, "{failed:#?}");
     assert!(failed.iter().all(|e| e["sip_code"] == "503"), "{failed:#?}");
 }
+
+#[test]
+fn a_503_of_freeswitch_is_told_from_its_dialplan_s() {
+    let Some(node) = Node::start() else { return };
+    let alice = Phone::registered(&node, "1001");
+    for (freeswitch, heard, media) in [
+        ("503 Maximum Calls In Progress", "SIP/2.0 503 No Media Server", "0"),
+        ("503 No trunk is provisioned", "SIP/2.0 503 No trunk is provisioned", "1"),
+    ] {
+        let invite = alice.call("0912345678");
+        let received = node.freeswitch_receives("INVITE");
+        node.freeswitch.reply(&received, freeswitch, "fs");
+        assert_eq!(alice.final_reply(&invite).start, heard);
+        node.wait_until("it is told", || node.events.all().iter().any(|e| e["media"] == media));
+    }
+    assert_eq!(node.events.kinds(), ["failed", "failed"]);
+}

@@ -15,7 +15,10 @@ fn pair(vip: Ipv4Addr) -> Option<Node> {
 /// All there is names the virtual address: a dialog outlives the node.
 fn routed_by_the_vip(node: &Node, invite: &Message) {
     let routes: Vec<_> = invite.all("Record-Route").collect();
-    assert!(routes.len() == 1 && routes[0].starts_with(&format!("<sip:{VIP}:{};", node.ports.sip)), "{routes:?}");
+    assert!(
+        routes.len() == 1 && routes[0].starts_with(&format!("<sip:{VIP}:{};", node.ports.sip)),
+        "{routes:?}"
+    );
 }
 
 fn phone(node: &Node, user: &str) -> Phone {

@@ -43,6 +43,11 @@ impl Phone {
         }
     }
 
+    /// A phone that speaks TCP.
+    pub fn over_tcp(node: &Node, user: &str) -> Self {
+        Self { socket: Socket::connect(node.sip()), ..Self::new(node, user) }
+    }
+
     /// A phone that has registered.
     pub fn registered(node: &Node, user: &str) -> Self {
         let phone = Self::new(node, user);

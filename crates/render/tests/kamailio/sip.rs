@@ -1,18 +1,19 @@
-//! SIP as bytes on a UDP socket: what is sent is written here, word by word, and what is received is read as it came.
+//! SIP as bytes on a socket: what is sent is written here, word by word, and what is received is read as it came.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::wire::{Reader, Wire};
+
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Long enough for what Kamailio would have sent at once.
 pub const QUIET: Duration = Duration::from_millis(400);
-const POLL: Duration = Duration::from_millis(20);
 
 /// Distinct within this process, for tags, branches and Call-IDs.
 pub fn unique() -> String {
@@ -96,6 +97,7 @@ pub struct Request {
     pub max_forwards: u32,
     pub branch: String,
     pub via: SocketAddr,
+    transport: &'static str,
     /// Whole header lines.
     pub extra: Vec<String>,
 }
@@ -107,9 +109,9 @@ impl Request {
     }
 
     pub fn text(&self) -> String {
-        let Self { method, uri, from, to, call_id, contact, max_forwards, branch, via, .. } = self;
+        let Self { method, uri, from, to, call_id, contact, max_forwards, branch, via, transport, .. } = self;
         let mut text = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {via};rport;branch={branch}\r\nMax-Forwards: {max_forwards}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {via};rport;branch={branch}\r\nMax-Forwards: {max_forwards}\r\n\
              From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {}\r\nContact: {contact}\r\n",
             self.cseq()
         );
@@ -131,9 +133,9 @@ impl Request {
     }
 }
 
-/// One UDP socket and the thread that empties it.
+/// One socket and the thread that empties it.
 pub struct Socket {
-    udp: UdpSocket,
+    wire: Wire,
     kamailio: SocketAddr,
     inbox: Receiver<Message>,
     unclaimed: RefCell<VecDeque<Message>>,
@@ -144,17 +146,24 @@ pub struct Socket {
 
 impl Socket {
     pub fn bind(address: SocketAddr, kamailio: SocketAddr) -> Self {
-        let udp = UdpSocket::bind(address).unwrap();
-        udp.set_read_timeout(Some(POLL)).unwrap();
+        Self::on(Wire::udp(address), kamailio)
+    }
+
+    /// Over a connection of its own.
+    pub fn connect(kamailio: SocketAddr) -> Self {
+        Self::on(Wire::tcp(kamailio), kamailio)
+    }
+
+    fn on(wire: Wire, kamailio: SocketAddr) -> Self {
         let (sender, inbox) = channel();
         let (answers_options, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let reader = {
-            let (udp, answers, stop) =
-                (udp.try_clone().unwrap(), Arc::clone(&answers_options), Arc::clone(&stop));
-            std::thread::spawn(move || read(&udp, &sender, &answers, &stop))
+            let (reader, answers, stop) =
+                (Reader::new(wire.again()), Arc::clone(&answers_options), Arc::clone(&stop));
+            std::thread::spawn(move || read(reader, &sender, &answers, &stop))
         };
         let unclaimed = RefCell::default();
-        Self { udp, kamailio, inbox, unclaimed, answers_options, stop, reader: Some(reader) }
+        Self { wire, kamailio, inbox, unclaimed, answers_options, stop, reader: Some(reader) }
     }
 
     /// As FreeSWITCH answers Kamailio's probing.
@@ -167,12 +176,13 @@ impl Socket {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.udp.local_addr().unwrap()
+        self.wire.address()
     }
 
     /// A request outside a dialog, from `user` of this very socket.
     pub fn request(&self, method: &'static str, uri: &str, user: &str) -> Request {
         let address = self.address();
+        let parameter = if self.wire.transport() == "TCP" { ";transport=tcp" } else { "" };
         Request {
             method,
             uri: uri.to_owned(),
@@ -180,10 +190,11 @@ impl Socket {
             to: format!("<{uri}>"),
             call_id: format!("{}@test", unique()),
             cseq: 1,
-            contact: format!("<sip:{user}@{address}>"),
+            contact: format!("<sip:{user}@{address}{parameter}>"),
             max_forwards: 70,
             branch: format!("z9hG4bK{}", unique()),
             via: address,
+            transport: self.wire.transport(),
             extra: Vec::new(),
         }
     }
@@ -193,7 +204,7 @@ impl Socket {
     }
 
     pub fn send_bytes(&self, bytes: &[u8]) {
-        self.udp.send_to(bytes, self.kamailio).unwrap();
+        self.wire.send(bytes, self.kamailio);
     }
 
     /// The next message that fits; the others wait for who asks for them.
@@ -258,7 +269,7 @@ impl Socket {
 
     pub fn reply_with(&self, request: &Message, status: &str, to_tag: &str, extra: &[&str]) {
         let text = reply_text(request, status, to_tag, self.address(), extra);
-        self.udp.send_to(text.as_bytes(), request.source).unwrap();
+        self.wire.send(text.as_bytes(), request.source);
     }
 }
 
@@ -271,15 +282,14 @@ impl Drop for Socket {
     }
 }
 
-fn read(udp: &UdpSocket, sender: &Sender<Message>, answers_options: &AtomicBool, stop: &AtomicBool) {
-    let mut buffer = vec![0; 65536];
-    let address = udp.local_addr().unwrap();
+fn read(mut reader: Reader, sender: &Sender<Message>, answers_options: &AtomicBool, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let Ok((length, source)) = udp.recv_from(&mut buffer) else { continue };
-        let message = Message::parse(&String::from_utf8_lossy(&buffer[..length]), source);
+        let Some((text, source)) = reader.next() else { continue };
+        let message = Message::parse(&text, source);
         if message.is("OPTIONS") {
             if answers_options.load(Ordering::Relaxed) {
-                let _ = udp.send_to(reply_text(&message, "200 OK", "fs", address, &[]).as_bytes(), source);
+                let reply = reply_text(&message, "200 OK", "fs", reader.wire.address(), &[]);
+                reader.wire.send(reply.as_bytes(), source);
             }
         } else if sender.send(message).is_err() {
             return;
