@@ -41,7 +41,8 @@ async fn is_ready(probe: &Probe) -> bool {
 
 async fn postgresql(pg_isready: &Path, socket: &Path, port: u16) -> bool {
     let mut command = Command::new(pg_isready);
-    command.arg("-q").arg("-h").arg(socket).args(["-p", &port.to_string()]);
+    // Names a database that is there: the default, the user's own, would be a FATAL line in the log.
+    command.args(["-q", "-d", "postgres", "-p", &port.to_string(), "-h"]).arg(socket);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     command.status().await.is_ok_and(|status| status.success())
 }
