@@ -18,7 +18,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$
 TANDEM := $(TARGET)/tandem
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call test check bench-directory build prerequisites
+.PHONY: help up dev down purge status logs call test soak check bench-directory build prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"
@@ -46,6 +46,9 @@ call: $(TANDEM) ## two phones register and call each other and a queue; the call
 
 test: prerequisites ## install what is missing, then formatting, lints and every test
 	@scripts/test
+
+soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9
+	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 -- --nocapture
 
 check: ## formatting, lints, licences: no tests
 	@scripts/check

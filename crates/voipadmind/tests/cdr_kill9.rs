@@ -1,5 +1,5 @@
-//! SIGKILL of voipadmind at random moments while 5,000 CDRs are posted at full speed: every acknowledged one is in the
-//! table exactly once. This is the death of the process; power loss is the journal's own test.
+//! SIGKILL of voipadmind at random moments while 5,000 CDRs are posted at full speed, 20 rounds: every acknowledged one is in
+//! the table exactly once. This is the death of the process; power loss is the journal's own test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic here is a failed test, with its line")]
 
@@ -13,22 +13,23 @@ use std::time::Duration;
 use support::{Node, wire};
 
 const ROUNDS: usize = 20;
+/// Posted over all rounds; with `TANDEM_SOAK` set (`make soak`), in each round.
 const DOCUMENTS: usize = 5_000;
-const POSTERS: usize = 8;
+const POSTERS: usize = 32;
 
 #[test]
 fn acknowledged_cdrs_survive_sigkill_exactly_once() {
     let mut node = testkit::or_skip!(Node::start());
+    let a_round = if std::env::var_os("TANDEM_SOAK").is_some() { DOCUMENTS } else { DOCUMENTS / ROUNDS };
     let template = String::from_utf8(wire("cdr/busy.a_leg.json")).unwrap();
     let acknowledged = Arc::new(Mutex::new(HashSet::new()));
     let mut random = Random(0x5eed_1234_5678_9abc);
     let mut kills = 0;
     for round in 0..ROUNDS {
-        let share = DOCUMENTS / ROUNDS;
         let (alive, posted) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
         let posters: Vec<_> = (0..POSTERS)
             .map(|poster| {
-                let uuids: Vec<String> = (0..share)
+                let uuids: Vec<String> = (0..a_round)
                     .filter(|n| n % POSTERS == poster)
                     .map(|n| format!("kill-{round}-{n}"))
                     .collect();
@@ -44,18 +45,24 @@ fn acknowledged_cdrs_survive_sigkill_exactly_once() {
             })
             .collect();
         // Somewhere in the middle of the posting, counted in documents so that a fast machine is hit as well.
-        let at = 1 + random.below(share - 1);
+        let at = 1 + random.below(a_round - 1);
         while posted.load(Ordering::Relaxed) < at {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(200));
         }
         std::thread::sleep(Duration::from_micros(random.below(3_000) as u64));
         node.kill9();
         kills += 1;
+        let killed = std::time::Instant::now();
         node.launch();
+        let back = killed.elapsed();
         for poster in posters {
             poster.join().unwrap();
         }
         alive.store(false, Ordering::Relaxed);
+        println!(
+            "round {round}: killed after {at} posts, back in {back:?}, all posted after {:?}",
+            killed.elapsed()
+        );
     }
     node.settle();
 
@@ -67,7 +74,7 @@ fn acknowledged_cdrs_survive_sigkill_exactly_once() {
     let double: Vec<_> = stored.iter().filter(|(_, n)| **n > 1).collect();
     println!("{kills} kills; {} acknowledged, {} stored", acknowledged.len(), stored.len());
     assert_eq!(kills, ROUNDS);
-    assert_eq!(acknowledged.len(), DOCUMENTS, "every document is acknowledged in the end");
+    assert_eq!(acknowledged.len(), ROUNDS * a_round, "every document is acknowledged in the end");
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert!(double.is_empty(), "double: {double:?}");
 }
