@@ -126,8 +126,9 @@ impl Node {
     /// Starts the daemon without waiting for it.
     pub fn spawn(&mut self) {
         let errors = std::fs::File::create(self.path("daemon.err")).unwrap();
-        let child = self
-            .command()
+        // setpriv: a daemon must not outlive a test that is killed.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_voipadmind")])
             .arg("-config")
             .arg(self.path("config.yaml"))
             .stdin(Stdio::null())
