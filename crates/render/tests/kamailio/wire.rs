@@ -50,7 +50,10 @@ impl Wire {
     pub fn send(&self, bytes: &[u8], to: SocketAddr) {
         match self {
             Self::Udp(socket) => assert_eq!(socket.send_to(bytes, to).unwrap(), bytes.len()),
-            Self::Tcp(stream) => { &*stream }.write_all(bytes).unwrap(),
+            Self::Tcp(stream) => {
+                let mut stream = stream;
+                stream.write_all(bytes).unwrap();
+            }
         }
     }
 }
@@ -75,7 +78,8 @@ impl Reader {
                 Some((String::from_utf8_lossy(&self.buffer[..length]).into_owned(), source))
             }
             Wire::Tcp(stream) => {
-                if let Ok(length) = { &*stream }.read(&mut self.buffer) {
+                let mut connection = stream;
+                if let Ok(length) = connection.read(&mut self.buffer) {
                     self.stream.extend_from_slice(&self.buffer[..length]);
                 }
                 let end = self.stream.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
