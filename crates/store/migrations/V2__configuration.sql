@@ -16,7 +16,7 @@ CREATE TABLE voip.recording_policies (
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT recording_policies_name_unique UNIQUE (domain_id, name),
-    CONSTRAINT recording_policies_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT recording_policies_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT recording_policies_name_length CHECK (length(name) BETWEEN 1 AND 100),
     CONSTRAINT recording_policies_retention_days_range CHECK (retention_days BETWEEN 1 AND 36500)
 );
@@ -36,7 +36,7 @@ CREATE TABLE voip.queues (
     created_at                  timestamptz NOT NULL DEFAULT now(),
     updated_at                  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT queues_name_unique UNIQUE (domain_id, name),
-    CONSTRAINT queues_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT queues_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT queues_name_form CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
     -- mod_callcenter's own names, and the seed's `longest-idle`, which is written to FreeSWITCH as longest-idle-agent.
     CONSTRAINT queues_strategy_known CHECK (strategy IN ('ring-all', 'round-robin', 'longest-idle',
@@ -82,7 +82,7 @@ CREATE TABLE voip.ivr_menus (
     created_at      timestamptz NOT NULL DEFAULT now(),
     updated_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT ivr_menus_name_unique UNIQUE (domain_id, name),
-    CONSTRAINT ivr_menus_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT ivr_menus_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT ivr_menus_name_form CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
     CONSTRAINT ivr_menus_sounds_length CHECK (
         greatest(length(greeting_sound), length(invalid_sound), length(timeout_sound)) <= 500),
@@ -124,7 +124,7 @@ CREATE TABLE voip.trunks (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT trunks_name_unique UNIQUE (domain_id, name),
-    CONSTRAINT trunks_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT trunks_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT trunks_name_form CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
     CONSTRAINT trunks_type_known CHECK (type IN ('sip', 'pstn')),
     CONSTRAINT trunks_host_form CHECK (host ~ '^[A-Za-z0-9.:-]{1,255}$'),
@@ -143,7 +143,7 @@ CREATE TABLE voip.voicemail_boxes (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT voicemail_boxes_mailbox_unique UNIQUE (domain_id, mailbox),
-    CONSTRAINT voicemail_boxes_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT voicemail_boxes_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT voicemail_boxes_user FOREIGN KEY (domain_id, user_id)
         REFERENCES voip.users (domain_id, id) ON DELETE SET NULL (user_id),
     CONSTRAINT voicemail_boxes_mailbox_form CHECK (mailbox ~ '^[A-Za-z0-9_.-]{1,64}$'),
@@ -161,7 +161,7 @@ CREATE TABLE voip.conferences (
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT conferences_name_unique UNIQUE (domain_id, name),
-    CONSTRAINT conferences_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT conferences_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT conferences_name_form CHECK (name ~ '^[A-Za-z0-9_.-]{1,64}$'),
     CONSTRAINT conferences_pin_form CHECK (pin ~ '^[0-9]{4,16}$'),
     CONSTRAINT conferences_max_members_range CHECK (max_members BETWEEN 2 AND 1000)
@@ -189,7 +189,7 @@ CREATE TABLE voip.extensions (
     created_at          timestamptz NOT NULL DEFAULT now(),
     updated_at          timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT extensions_extension_unique UNIQUE (domain_id, extension),
-    CONSTRAINT extensions_tenant_key UNIQUE (domain_id, id),
+    CONSTRAINT extensions_tenant_key UNIQUE (id, domain_id),
     CONSTRAINT extensions_extension_form CHECK (extension ~ '^[A-Za-z0-9_.+*#-]{1,50}$'),
     CONSTRAINT extensions_type_known CHECK (
         type IN ('user', 'queue', 'ivr', 'voicemail', 'trunk_out', 'conference')),

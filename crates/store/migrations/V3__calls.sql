@@ -50,8 +50,11 @@ CREATE INDEX cdr_calls ON voip.cdr (start_time DESC, id DESC) WHERE head;
 CREATE INDEX cdr_calls_of_domain ON voip.cdr (domain_id, start_time DESC, id DESC) WHERE head;
 CREATE INDEX cdr_calls_by_caller ON voip.cdr (caller_id_number, start_time DESC) WHERE head;
 CREATE INDEX cdr_calls_by_destination ON voip.cdr (destination_number, start_time DESC) WHERE head;
-CREATE INDEX cdr_legs ON voip.cdr (start_time DESC, id DESC);
-CREATE INDEX cdr_by_call ON voip.cdr (call_uuid);
+-- Together with cdr_calls the list of legs. Two partial indexes and no whole one: then no index on time can serve a
+-- look-up by uuid, which a planner without statistics (a month that has just begun) would choose as soon as not.
+CREATE INDEX cdr_other_legs ON voip.cdr (start_time DESC, id DESC) WHERE NOT head;
+CREATE INDEX cdr_calls_by_queue ON voip.cdr (queue, start_time DESC) WHERE head AND queue IS NOT NULL;
+CREATE INDEX cdr_by_call ON voip.cdr (call_uuid, start_time);
 CREATE INDEX cdr_by_sip_call_id ON voip.cdr (sip_call_id) WHERE sip_call_id IS NOT NULL;
 SELECT voip.guard_tenant_table('voip.cdr');
 GRANT SELECT, INSERT, UPDATE ON voip.cdr TO voip_admin;

@@ -160,6 +160,8 @@ async fn make_database(admin: &Client, database: &str) -> Result<bool> {
              -- Waits for locks are lost races, told as such. No statement_timeout here: it would cut a COMMIT's wait
              -- for the standby short and report success. Transactions set their own.
              ALTER ROLE voip_admin IN DATABASE {database} SET lock_timeout = '5s';
+             -- Short statements: compiling one takes longer than running it.
+             ALTER ROLE voip_admin IN DATABASE {database} SET jit = off;
              ALTER ROLE voip_admin IN DATABASE {database} SET idle_in_transaction_session_timeout = '30s';
              ALTER ROLE exporter IN DATABASE {database} SET statement_timeout = '5s'"
         ))

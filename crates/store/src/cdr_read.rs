@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::Direction;
 use serde::Serialize;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::page::{Page, TimeCursor, limits};
 use crate::transaction::Transaction;
@@ -142,7 +142,8 @@ impl Store {
     /// [`Error::Invalid`](crate::Error::Invalid) for a foreign `after`.
     pub async fn calls(&self, scope: Scope, filter: &CdrFilter) -> Result<Page<Call>> {
         let mut transaction = self.read(scope).await?;
-        let rows = list(&mut transaction, scope, filter, CALLS).await?;
+        let sql = if filter.uuid.is_some() { CALLS_OF_LEG } else { CALLS };
+        let rows = list(&mut transaction, scope, filter, sql).await?;
         let heads = rows.iter().map(leg_row).collect::<Result<Vec<_>>>()?;
         let page = Page::cut(heads, limits(filter.limit).0, |head| cursor(head.facts.start_time, head.id));
         let mut items: Vec<Call> = page
@@ -161,7 +162,8 @@ impl Store {
     /// As [`calls`](Self::calls).
     pub async fn legs(&self, scope: Scope, filter: &CdrFilter) -> Result<Page<LegRow>> {
         let mut transaction = self.read(scope).await?;
-        let rows = list(&mut transaction, scope, filter, LEGS).await?;
+        let sql = if filter.uuid.is_some() { ONE_LEG } else { LEGS };
+        let rows = list(&mut transaction, scope, filter, sql).await?;
         let legs = rows.iter().map(leg_row).collect::<Result<Vec<_>>>()?;
         transaction.commit().await?;
         Ok(Page::cut(legs, limits(filter.limit).0, |leg| cursor(leg.facts.start_time, leg.id)))
@@ -172,11 +174,18 @@ async fn list(tx: &mut Transaction, scope: Scope, filter: &CdrFilter, sql: &'sta
     let after: Option<TimeCursor> = filter.after.as_deref().map(str::parse).transpose()?;
     let (after_start, after_id) = (after.map(|cursor| cursor.start), after.map(|cursor| cursor.id));
     let direction = filter.direction.map(Direction::as_str);
+    // A domain that is one of ours is looked up by its id, which the indexes know.
+    let (mut domain_id, mut domain) = (scope.tenant(), filter.domain.as_deref());
+    if let (None, Some(name)) = (domain_id, domain) {
+        if let Some(row) = tx.query_opt(ANY_DOMAIN_ID, &[&name]).await? {
+            (domain_id, domain) = (Some(row.try_get(0)?), None);
+        }
+    }
     let rows_max = limits(filter.limit).1;
     tx.search(
         sql,
         &[
-            (&scope.tenant(), Type::INT4),
+            (&domain_id, Type::INT4),
             (&filter.from, Type::TIMESTAMPTZ),
             (&filter.to, Type::TIMESTAMPTZ),
             (&after_start, Type::TIMESTAMPTZ),
@@ -187,7 +196,7 @@ async fn list(tx: &mut Transaction, scope: Scope, filter: &CdrFilter, sql: &'sta
             (&direction, Type::TEXT),
             (&filter.hangup_cause, Type::TEXT),
             (&filter.queue, Type::TEXT),
-            (&filter.domain, Type::TEXT),
+            (&domain, Type::TEXT),
             (&rows_max, Type::INT8),
         ],
     )
@@ -204,28 +213,38 @@ async fn nest_legs(tx: &mut Transaction, calls: &mut [Call]) -> Result<()> {
         uuids.iter().enumerate().map(|(at, uuid)| (uuid.as_str(), at)).collect();
     let first = calls.iter().map(|call| call.facts.start_time).min();
     let last = calls.iter().map(|call| call.facts.start_time).max();
-    let params: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)] = &[
-        (&uuids, Type::TEXT_ARRAY),
-        (&first, Type::TIMESTAMPTZ),
-        (&last, Type::TIMESTAMPTZ),
-        (&LEGS_PER_PAGE_MAX, Type::INT8),
-    ];
-    let rows = tx.search(LEGS_OF_CALLS, params).await?;
+    let rows = tx
+        .search(
+            LEGS_OF_CALLS,
+            &[
+                (&uuids, Type::TEXT_ARRAY),
+                (&first, Type::TIMESTAMPTZ),
+                (&last, Type::TIMESTAMPTZ),
+                (&LEGS_PER_PAGE_MAX, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut recorded: HashMap<String, usize> = HashMap::new();
+    let mut starts = Vec::new();
     for row in &rows {
         let leg = leg_row(row)?;
-        if let Some(&at) = index.get(leg.facts.call_uuid.as_str()) {
-            calls[at].legs.push(leg);
+        let Some(&at) = index.get(leg.facts.call_uuid.as_str()) else { continue };
+        if leg.recorded && recorded.insert(leg.leg_uuid.clone(), at).is_none() {
+            starts.push((leg.leg_uuid.clone(), leg.facts.start_time));
         }
+        calls[at].legs.push(leg);
     }
-    for row in tx.search(RECORDINGS_OF_CALLS, &params[..3]).await? {
-        let call_uuid: &str = row.try_get(0)?;
-        if let Some(&at) = index.get(call_uuid) {
-            calls[at].recordings.push(RecordingRef {
-                id: row.try_get(1)?,
-                leg_uuid: row.try_get(2)?,
-                duration: row.try_get(3)?,
-                state: row.try_get(4)?,
-            });
+    if starts.is_empty() {
+        return Ok(());
+    }
+    let (legs, starts): (Vec<String>, Vec<Timestamp>) = starts.into_iter().unzip();
+    let keys: &[(&(dyn ToSql + Sync), Type)] =
+        &[(&legs, Type::TEXT_ARRAY), (&starts, Type::TIMESTAMPTZ_ARRAY)];
+    for row in tx.search(RECORDINGS_OF_LEGS, keys).await? {
+        let leg_uuid: String = row.try_get(0)?;
+        if let Some(&at) = recorded.get(&leg_uuid) {
+            let (id, duration, state) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            calls[at].recordings.push(RecordingRef { id, leg_uuid, duration, state });
         }
     }
     Ok(())
@@ -292,32 +311,53 @@ macro_rules! filtered {
     };
 }
 
-pub(crate) const CALLS: &str = concat!(
+pub(crate) const CALLS: &str =
+    concat!("SELECT ", columns!(), " FROM voip.cdr c WHERE c.head AND $6::text IS NULL", filtered!());
+
+/// The call of one leg; $6 is the leg.
+pub(crate) const CALLS_OF_LEG: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM voip.cdr c WHERE c.head
-      AND ($6::text IS NULL OR c.call_uuid = ANY (ARRAY(SELECT l.call_uuid FROM voip.cdr l WHERE l.leg_uuid = $6)))",
+    " FROM (SELECT DISTINCT l.call_uuid FROM voip.cdr l WHERE l.leg_uuid = $6::text) AS n CROSS JOIN LATERAL (
+        SELECT * FROM voip.cdr h WHERE h.call_uuid = n.call_uuid AND h.head OFFSET 0) c WHERE true",
     filtered!()
 );
 
+/// Each half has its index, in the order of the list; the page is among the first of both.
 pub(crate) const LEGS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM voip.cdr c WHERE ($6::text IS NULL OR c.leg_uuid = $6)",
+    " FROM ((SELECT * FROM voip.cdr c WHERE c.head AND $6::text IS NULL",
+    filtered!(),
+    ") UNION ALL (SELECT * FROM voip.cdr c WHERE NOT c.head",
+    filtered!(),
+    ")) c ORDER BY c.start_time DESC, c.id DESC LIMIT $13"
+);
+
+/// $6 is the leg.
+pub(crate) const ONE_LEG: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT * FROM voip.cdr l WHERE l.leg_uuid = $6::text OFFSET 0) c WHERE true",
     filtered!()
 );
 
-/// Legs start within a week of the row that stands for their call (`cdr_write::calls`).
+// Legs start within a week of the row that stands for their call (`cdr_write::calls`). One look-up a call: OFFSET 0 keeps
+// the planner from reading the two weeks instead, which it would where there are no statistics yet.
+
 pub(crate) const LEGS_OF_CALLS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM voip.cdr c WHERE c.call_uuid = ANY ($1::text[])
-      AND c.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days'
+    " FROM unnest($1::text[]) AS n (call_uuid) CROSS JOIN LATERAL (
+        SELECT * FROM voip.cdr l WHERE l.call_uuid = n.call_uuid AND
+            l.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days' OFFSET 0) c
     ORDER BY c.start_time, c.id LIMIT $4"
 );
 
-pub(crate) const RECORDINGS_OF_CALLS: &str = "SELECT c.call_uuid, r.id, r.leg_uuid, r.duration, r.state
-    FROM voip.cdr c JOIN voip.recordings r ON r.leg_uuid = c.leg_uuid AND r.start_time = c.start_time
-    WHERE c.call_uuid = ANY ($1::text[]) AND c.recorded
-      AND c.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days'
+/// $1, $2: the keys of recorded legs.
+pub(crate) const RECORDINGS_OF_LEGS: &str = "SELECT r.leg_uuid, r.id, r.duration, r.state
+    FROM unnest($1::text[], $2::timestamptz[]) AS n (leg_uuid, start_time) CROSS JOIN LATERAL (
+        SELECT * FROM voip.recordings l WHERE l.leg_uuid = n.leg_uuid AND l.start_time = n.start_time OFFSET 0) r
     ORDER BY r.id";
+
+pub(crate) const ANY_DOMAIN_ID: &str = "SELECT id FROM voip.domains WHERE domain = lower($1::text)";

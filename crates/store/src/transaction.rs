@@ -65,6 +65,17 @@ impl Store {
         self.begin(scope, "BEGIN").await
     }
 
+    /// A transaction that writes a batch and finds its neighbours by their keys, whose best plan is the same whatever the
+    /// keys. The planner would think otherwise: a month's partition is new twelve times a year, without statistics,
+    /// and then a hundred keys look like half the table.
+    pub(crate) async fn write_by_keys(&self, scope: Scope) -> Result<Transaction> {
+        self.begin(
+            scope,
+            "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan",
+        )
+        .await
+    }
+
     /// One statement that names no tenant and reads through a function of the owner: no transaction, one round trip.
     pub(crate) async fn ask(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>> {
         let mut connection = self.connection().await?;

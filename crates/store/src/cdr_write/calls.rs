@@ -119,17 +119,22 @@ fn span_of(legs: &[Candidate<'_>]) -> (Timestamp, Timestamp) {
 }
 
 /// $1: the legs and their parents; $2: the legs. The three kinds of rows that `assembly::Known` asks for.
+///
+/// One look-up a key: OFFSET 0 keeps the planner from joining the other way round, which without statistics it would,
+/// and `head` outside of it keeps it from the list's index.
 pub(crate) const KNOWN: &str = "WITH named AS MATERIALIZED (
-        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
-         WHERE leg_uuid = ANY ($1::text[]) AND start_time BETWEEN $3 AND $4)
+        SELECT k.* FROM unnest($1::text[]) AS n (uuid) CROSS JOIN LATERAL (
+            SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
+             WHERE c.leg_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k)
     SELECT * FROM named
     UNION
-    SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
-     WHERE call_uuid = ANY ($2::text[]) AND start_time BETWEEN $3 AND $4
+    SELECT k.* FROM unnest($2::text[]) AS n (uuid) CROSS JOIN LATERAL (
+        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
+         WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k
     UNION
-    SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr
-     WHERE head AND call_uuid = ANY (ARRAY(SELECT call_uuid FROM named UNION SELECT unnest($1::text[])))
-       AND start_time BETWEEN $3 AND $4";
+    SELECT k.* FROM (SELECT call_uuid FROM named UNION SELECT unnest($1::text[])) AS n (uuid) CROSS JOIN LATERAL (
+        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
+         WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k WHERE k.head";
 
 pub(crate) const REKEY: &str = "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head
     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bool[]) AS r (leg_uuid, start_time, call_uuid, head)

@@ -186,14 +186,20 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Ids are looked up by the names of the call's time; a domain that does not exist stays a name with a null id. The
-/// conflict clause repeats what the locks already guarantee: a final row is never replaced.
+/// Ids are looked up by the names of the call's time, one look-up a name (a join would read a tenant's every extension);
+/// a domain that does not exist stays a name with a null id. The conflict clause repeats what the locks already
+/// guarantee: a final row is never replaced.
 pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call,
         domain, direction, leg_direction, caller_id_number, caller_id_name, destination_number,
         context, answer_time, end_time, duration, billsec, hangup_cause, hangup_cause_q850, queue,
         agent, sip_call_id, core_uuid, recorded, node, domain_id, queue_id, agent_user_id)
-    SELECT r.*, d.id, q.id, coalesce(e.user_id, u.id)
+    SELECT r.*, d.id,
+        (SELECT q.id FROM voip.queues q WHERE q.domain_id = d.id AND q.name = r.queue),
+        coalesce(
+            (SELECT e.user_id FROM voip.extensions e
+              WHERE e.domain_id = d.id AND e.extension = r.agent AND e.type = 'user'),
+            (SELECT u.id FROM voip.users u WHERE u.domain_id = d.id AND u.username = r.agent))
       FROM unnest(
         $1::text[], $2::timestamptz[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::text[],
         $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
@@ -204,10 +210,7 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
               vp_call, domain, direction, leg_direction, caller_id_number, caller_id_name,
               destination_number, context, answer_time, end_time, duration, billsec, hangup_cause,
               hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node)
-      LEFT JOIN voip.domains d ON d.domain = lower(r.domain)
-      LEFT JOIN voip.queues q ON q.domain_id = d.id AND q.name = r.queue
-      LEFT JOIN voip.extensions e ON e.domain_id = d.id AND e.extension = r.agent AND e.type = 'user'
-      LEFT JOIN voip.users u ON u.domain_id = d.id AND u.username = r.agent
+      LEFT JOIN LATERAL (SELECT id FROM voip.domains n WHERE n.domain = lower(r.domain) OFFSET 0) d ON true
     ON CONFLICT (leg_uuid, start_time) DO UPDATE SET (
         call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,
         leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time,

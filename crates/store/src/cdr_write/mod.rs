@@ -119,7 +119,7 @@ impl Store {
         insert::ensure_partitions(self, items).await?;
         let mut locks = Locks::of_items(items);
         for _ in 0..ATTEMPTS_MAX {
-            let mut transaction = self.write(Scope::Platform).await?;
+            let mut transaction = self.write_by_keys(Scope::Platform).await?;
             locks.take(&mut transaction).await?;
             if let Some(outcome) = write(&mut transaction, items, &mut locks).await? {
                 transaction.commit().await?;
