@@ -176,10 +176,10 @@ async fn list(tx: &mut Transaction, scope: Scope, filter: &CdrFilter, sql: &'sta
     let direction = filter.direction.map(Direction::as_str);
     // A domain that is one of ours is looked up by its id, which the indexes know.
     let (mut domain_id, mut domain) = (scope.tenant(), filter.domain.as_deref());
-    if let (None, Some(name)) = (domain_id, domain) {
-        if let Some(row) = tx.query_opt(ANY_DOMAIN_ID, &[&name]).await? {
-            (domain_id, domain) = (Some(row.try_get(0)?), None);
-        }
+    if let (None, Some(name)) = (domain_id, domain)
+        && let Some(row) = tx.query_opt(ANY_DOMAIN_ID, &[&name]).await?
+    {
+        (domain_id, domain) = (Some(row.try_get(0)?), None);
     }
     let rows_max = limits(filter.limit).1;
     tx.search(

@@ -4,8 +4,11 @@ use serde::Serialize;
 
 use crate::{Result, Scope, Store};
 
-/// Rows of one table deleted by one sweep at most, so that no sweep holds anyone up.
-pub const SWEPT_ROWS_MAX: i64 = 10_000;
+/// Rows of one table deleted by one transaction at most, so that none holds anyone up.
+pub const PIECE_ROWS_MAX: i64 = 10_000;
+
+/// Transactions of one sweep at most; what is left waits for the next.
+pub const PIECES_MAX: usize = 500;
 
 /// What a sweep deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -20,19 +23,34 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Sweeps once. Call it every hour or so, on one node or both.
+    /// Sweeps until nothing old is left, piece by piece. Call it a few times a day, on one node or both.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    /// [`Error::Unavailable`](crate::Error::Unavailable); what was swept before it stays swept.
     pub async fn sweep(&self) -> Result<Swept> {
+        let mut swept = Swept::default();
+        for _ in 0..PIECES_MAX {
+            let piece = self.sweep_piece().await?;
+            swept.idempotency_keys += piece.idempotency_keys;
+            swept.receipts += piece.receipts;
+            swept.sip_dialogs += piece.sip_dialogs;
+            let most = piece.idempotency_keys.max(piece.receipts).max(piece.sip_dialogs);
+            if most < PIECE_ROWS_MAX.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_piece(&self) -> Result<Swept> {
         let mut transaction = self.write(Scope::Platform).await?;
-        let swept = Swept {
-            idempotency_keys: transaction.execute(IDEMPOTENCY_KEYS, &[&SWEPT_ROWS_MAX]).await?,
-            receipts: transaction.execute(RECEIPTS, &[&SWEPT_ROWS_MAX]).await?,
-            sip_dialogs: transaction.execute(SIP_DIALOGS, &[&SWEPT_ROWS_MAX]).await?,
+        let piece = Swept {
+            idempotency_keys: transaction.execute(IDEMPOTENCY_KEYS, &[&PIECE_ROWS_MAX]).await?,
+            receipts: transaction.execute(RECEIPTS, &[&PIECE_ROWS_MAX]).await?,
+            sip_dialogs: transaction.execute(SIP_DIALOGS, &[&PIECE_ROWS_MAX]).await?,
         };
         transaction.commit().await?;
-        Ok(swept)
+        Ok(piece)
     }
 }
 

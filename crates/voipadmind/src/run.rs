@@ -174,6 +174,7 @@ fn store_config(database: &config::Database) -> store::StoreConfig {
     store::StoreConfig {
         hosts: database.host.to_vec().into_iter().map(|h| (h, database.port.get() as u16)).collect(),
         connections_max: database.max_open_conns.as_usize(),
+        connections_idle_max: database.max_idle_conns.as_usize(),
         connection_age_max: database.conn_max_lifetime.0,
         ..store::StoreConfig::new("", 0, name, user, password)
     }

@@ -203,14 +203,15 @@ async fn old_records_are_swept() {
             "INSERT INTO voip.cdr_receipts (journal_id, seqs, created_at)
                 VALUES (gen_random_uuid(), '{1}', now() - interval '31 days');
              INSERT INTO voip.idempotency_keys (who, key, request_sha256, created_at)
-                VALUES ('x', 'old', '', now() - interval '25 hours'), ('x', 'new', '', now());
+                SELECT 'x', 'old' || n, '', now() - interval '25 hours' FROM generate_series(1, 25000) n;
+             INSERT INTO voip.idempotency_keys (who, key, request_sha256) VALUES ('x', 'new', '');
              INSERT INTO voip.sip_dialogs (call_id, from_tag, evidence, node, updated_at)
                 VALUES ('old', '', '{}', 'n1', now() - interval '8 days'), ('new', '', '{}', 'n1', now())",
         )
         .await
         .unwrap();
     let swept = fixture.store.sweep().await.unwrap();
-    assert_eq!((swept.receipts, swept.idempotency_keys, swept.sip_dialogs), (1, 1, 1));
+    assert_eq!((swept.receipts, swept.idempotency_keys, swept.sip_dialogs), (1, 25_000, 1));
     assert_eq!(fixture.store.sweep().await.unwrap(), store::sweep::Swept::default());
     assert_eq!(fixture.store.take_receipts(JOURNAL).await.unwrap(), [1]);
 }

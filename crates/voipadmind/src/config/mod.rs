@@ -74,7 +74,7 @@ pub struct Database {
     pub password: Secret,
     #[serde(default = "limited::<20, 2, 1_000>")]
     pub max_open_conns: Limited<2, 1_000>,
-    /// Kept for the seed's file; the pool keeps up to `max_open_conns` and drops them by age.
+    /// More than these are closed when nobody has needed them for half a minute.
     #[serde(default = "limited::<10, 0, 1_000>")]
     pub max_idle_conns: Limited<0, 1_000>,
     #[serde(default = "seconds::<3600>")]
