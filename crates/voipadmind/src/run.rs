@@ -153,7 +153,7 @@ pub fn start(
     }
     tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
     tasks.spawn(receipts::run(journal.clone(), store.clone(), stop.clone()));
-    let followers = changes::Followers::new(directory.clone(), keys.clone(), &config.kamailio);
+    let followers = changes::Followers::new(directory.clone(), keys.clone(), config);
     tasks.spawn(cancelled_by(stop.clone(), changes::follow(store.clone(), followers)));
 
     let app = App {

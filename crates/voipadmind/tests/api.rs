@@ -78,6 +78,7 @@ fn errors_name_the_field() {
         assert_eq!(answer.content_type, "application/problem+json");
     }
     for (query, field) in [
+        ("uuid=%00", "uuid"),
         ("limit=0", "limit"),
         ("limit=501", "limit"),
         ("colour=red", "colour"),

@@ -149,6 +149,9 @@ fn rpc_and_metrics_are_on_their_port_alone() {
         assert!(metrics.contains(metric), "{metric} in {metrics}");
     }
     assert_eq!(node.http(rpc, "GET", "/", "").0, 404);
+    let dump = r#"{"jsonrpc":"2.0","id":1,"method":"htable.dump","params":["cache"]}"#;
+    let (status, answer) = node.http(rpc, "POST", "/RPC", dump);
+    assert_eq!((status, answer.contains("auth:")), (401, false), "another user of this machine: {answer}");
     for path in ["/RPC", "/metrics"] {
         assert_eq!(node.http(sip, "POST", path, "{}").0, 403, "{path} on the SIP port");
     }

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::Signal;
 use render::{Found, Layout, render};
 use serde_json::{Value, json};
@@ -196,16 +198,23 @@ impl Node {
     /// A JSON-RPC call; the answer, with `result` or `error`.
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let answer = self.http(self.ports.kamailio_rpc, "POST", "/RPC", &body).1;
+        let token =
+            STANDARD.encode(format!("{}:{}", self.secrets.fs_http_user, self.secrets.fs_http_password));
+        let authorization = format!("Authorization: Basic {token}\r\n");
+        let answer = self.http_with(self.ports.kamailio_rpc, "POST", "/RPC", &authorization, &body).1;
         serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{method}: {e}: {answer}"))
     }
 
     /// Status and body.
     pub fn http(&self, port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.http_with(port, method, path, "", body)
+    }
+
+    fn http_with(&self, port: u16, method: &str, path: &str, header: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let length = body.len();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}Content-Length: {length}\r\n\r\n{body}")
             .unwrap();
         read_response(&mut stream)
     }

@@ -49,10 +49,12 @@ impl Env {
             domain: cluster.demo.domain.clone(),
             phones: secrets.phones.clone().into_iter().collect(),
             pg: format!(
-                "postgresql://voip_admin:{}@127.0.0.1:{}/voip_platform",
+                // Row-level security shows nothing to a session that names no tenant; `*` is the platform.
+                "postgresql://voip_admin:{}@127.0.0.1:{}/voip_platform?options=-c%20voip.tenant%3D%2A",
                 secrets.db_voip_admin, ports.postgresql
             ),
-            redis: format!("redis://:{}@127.0.0.1:{}/0", secrets.redis, ports.redis),
+            // redis-cli wants a user name in the URL.
+            redis: format!("redis://default:{}@127.0.0.1:{}/0", secrets.redis, ports.redis),
             media: media.into(),
             spool: spool.into(),
         }

@@ -15,6 +15,9 @@ use super::Kind;
 /// A batch grows up to so many times `cdr.batch_size` while the queue is behind.
 const BATCH_GROWTH_MAX: usize = 16;
 const READ_BLOCK: Duration = Duration::from_millis(500);
+/// A started batch waits so long for one more entry, and `cdr.batch_timeout` in all: under load batches fill, and a single
+/// call at night is in the API at once.
+const IDLE: Duration = Duration::from_millis(100);
 /// Entries of a consumer that died are taken over after this long.
 const CLAIM_IDLE: Duration = Duration::from_secs(30);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -60,7 +63,7 @@ impl Worker {
         }
     }
 
-    /// Up to `size` entries; waits `batch_timeout` for more once there is a first one.
+    /// Up to `size` entries; once there is a first one, waits for more while they keep coming, at most `batch_timeout`.
     async fn collect(
         &self,
         size: usize,
@@ -70,13 +73,13 @@ impl Worker {
         let mut batch = if claim { self.reader.claim_stale(CLAIM_IDLE, size).await? } else { Vec::new() };
         let mut until = (!batch.is_empty()).then(|| Instant::now() + self.batch_timeout);
         while batch.len() < size && !stop.is_cancelled() {
-            let block =
-                until.map_or(READ_BLOCK, |at| at.saturating_duration_since(Instant::now()).min(READ_BLOCK));
-            if until.is_some() && block.is_zero() {
+            let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+            let block = left.map_or(READ_BLOCK, |left| left.min(IDLE));
+            if block.is_zero() {
                 break;
             }
             let more = self.reader.read(size - batch.len(), block).await?;
-            if more.is_empty() && until.is_none() {
+            if more.is_empty() {
                 break;
             }
             batch.extend(more);

@@ -60,6 +60,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         }
         let mut map = Map::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if value.chars().any(char::is_control) {
+                return Err(Problem::parameter(name, "holds a control character"));
+            }
             if map.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
                 return Err(Problem::parameter(name, "is given twice"));
             }

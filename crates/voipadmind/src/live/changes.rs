@@ -4,7 +4,7 @@ use store::Store;
 use store::changes::{Changed, News};
 
 use super::kamailio::Kamailio;
-use crate::config;
+use crate::config::Config;
 use crate::directory::cache::Directory;
 use crate::http::caller::Keys;
 
@@ -16,8 +16,8 @@ pub struct Followers {
 }
 
 impl Followers {
-    pub fn new(directory: Directory, keys: Keys, kamailio: &config::Kamailio) -> Self {
-        Self { directory, keys, kamailio: kamailio.rpc_url.as_deref().and_then(Kamailio::new) }
+    pub fn new(directory: Directory, keys: Keys, config: &Config) -> Self {
+        Self { directory, keys, kamailio: Kamailio::new(&config.kamailio, &config.fs) }
     }
 
     async fn tell(&self, news: News) {

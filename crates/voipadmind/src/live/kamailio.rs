@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Request, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -11,18 +13,23 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use store::changes::Changed;
 
+use crate::config;
+
 /// Kamailio is on the same machine; its tables expire by themselves should this fail.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Kamailio {
     client: Client<HttpConnector, Body>,
     url: String,
+    authorization: String,
 }
 
 impl Kamailio {
-    /// None when the URL cannot be one; the configuration's check has said so already.
-    pub fn new(url: &str) -> Option<Self> {
-        url.parse::<http::Uri>().ok()?;
-        Some(Self { client: Client::builder(TokioExecutor::new()).build_http(), url: url.to_owned() })
+    /// None when no usable URL is configured. The credentials are those of the engines' door.
+    pub fn new(kamailio: &config::Kamailio, fs: &config::Fs) -> Option<Self> {
+        let url = kamailio.rpc_url.clone().filter(|url| url.parse::<http::Uri>().is_ok())?;
+        let token = STANDARD.encode(format!("{}:{}", fs.user, fs.password.expose()));
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Some(Self { client, url, authorization: format!("Basic {token}") })
     }
 
     /// Tells of one changed row. What Kamailio then still has, it serves only while the database is away; a deleted
@@ -64,8 +71,10 @@ impl Kamailio {
 
     async fn call(&self, method: &str, params: Value) {
         let body = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).to_string();
-        let request =
-            Request::post(&self.url).header(header::CONTENT_TYPE, "application/json").body(body.into());
+        let request = Request::post(&self.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, &self.authorization)
+            .body(body.into());
         let Ok(request) = request else { return };
         let answer = tokio::time::timeout(CALL_TIMEOUT, self.client.request(request)).await;
         match answer {
