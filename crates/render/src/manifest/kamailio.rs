@@ -10,6 +10,6 @@ pub(super) const FILES: &[Template] = &[
     template!("kamailio/route_call.cfg", 0o640),
     template!("kamailio/route_dialog.cfg", 0o600),
     template!("kamailio/route_events.cfg", 0o640),
-    template!("kamailio/route_rpc.cfg", 0o640),
+    template!("kamailio/route_rpc.cfg", 0o600),
     template!("kamailio/dispatcher.list", 0o640),
 ];
