@@ -1,5 +1,7 @@
 //! A look-up in the directory, as mod_xml_curl posts it.
 
+use std::borrow::Cow;
+
 use model::text;
 
 /// A longer form is not read: it is answered like an unknown one. FreeSWITCH's own are below 2 KiB in the directory.
@@ -71,7 +73,7 @@ impl DirectoryRequest {
         let mut asked = Asked::default();
         if form.len() <= REQUEST_MAX_BYTES {
             for (key, value) in form_urlencoded::parse(form) {
-                asked.take(&key, value.into_owned());
+                asked.take(&key, value);
             }
         }
         asked.into_request()
@@ -102,7 +104,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn take(&mut self, key: &str, value: String) {
+    fn take(&mut self, key: &str, value: Cow<str>) {
         let slot = match key {
             "section" => &mut self.section,
             "tag_name" => &mut self.tag_name,
@@ -115,7 +117,7 @@ impl Asked {
             "domain" => &mut self.domain,
             _ => return,
         };
-        *slot = Some(value);
+        *slot = Some(value.into_owned());
     }
 
     fn into_request(self) -> DirectoryRequest {

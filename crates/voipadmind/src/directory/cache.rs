@@ -27,14 +27,16 @@ pub enum Source {
 }
 
 impl Source {
-    pub fn as_str(self) -> &'static str {
+    /// Literal labels: the recorder finds a constant key without building one.
+    pub fn count(self) {
         match self {
-            Self::Cache => "cache",
-            Self::Database => "database",
-            Self::Stale => "stale",
-            Self::Redis => "redis",
-            Self::Nowhere => "nowhere",
+            Self::Cache => metrics::counter!("voip_directory_requests_total", "source" => "cache"),
+            Self::Database => metrics::counter!("voip_directory_requests_total", "source" => "database"),
+            Self::Stale => metrics::counter!("voip_directory_requests_total", "source" => "stale"),
+            Self::Redis => metrics::counter!("voip_directory_requests_total", "source" => "redis"),
+            Self::Nowhere => metrics::counter!("voip_directory_requests_total", "source" => "nowhere"),
         }
+        .increment(1);
     }
 }
 

@@ -8,28 +8,36 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use sha2::{Digest, Sha256};
+use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 use crate::config::{Fs, Network};
 use crate::http::input::is_listed;
+use crate::http::problem::Problem;
 
-/// Who an engine must be to be heard. The credentials are kept as digests, compared in constant time.
+/// Requests of engines worked on at once: FreeSWITCH's sessions wait for theirs, and waiting without end helps none.
+const REQUESTS_AT_ONCE_MAX: usize = 2_048;
+
+/// Who an engine must be to be heard. The credentials are compared in constant time, as they are sent: an engine's client
+/// writes the same token for every request, and this is on the way of every phone's registration.
 #[derive(Clone)]
 pub struct EngineDoor {
     allow: Arc<[Network]>,
     /// None without a password: nobody is admitted.
-    expected: Option<[u8; 32]>,
+    token: Option<Arc<str>>,
+    places: Arc<Semaphore>,
 }
 
 impl EngineDoor {
     pub fn new(fs: &Fs) -> Self {
-        let digest = || Sha256::digest(format!("{}:{}", fs.user, fs.password.expose())).into();
-        let expected = (!fs.password.is_empty()).then(digest);
-        if expected.is_none() {
+        let token = || STANDARD.encode(format!("{}:{}", fs.user, fs.password.expose())).into();
+        let token = (!fs.password.is_empty()).then(token);
+        if token.is_none() {
             tracing::warn!("fs.password is not set: FreeSWITCH and Kamailio are answered 401 until it is");
         }
-        Self { allow: fs.allow.clone().into(), expected }
+        let places = Arc::new(Semaphore::new(REQUESTS_AT_ONCE_MAX));
+        Self { allow: fs.allow.clone().into(), token, places }
     }
 
     fn admits_address(&self, peer: SocketAddr) -> bool {
@@ -41,9 +49,9 @@ impl EngineDoor {
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-            .and_then(|(_, token)| base64::engine::general_purpose::STANDARD.decode(token.trim()).ok());
-        let pair = given.zip(self.expected);
-        pair.is_some_and(|(given, expected)| Sha256::digest(given).ct_eq(&expected).into())
+            .map(|(_, token)| token.trim());
+        let pair = given.zip(self.token.as_deref());
+        pair.is_some_and(|(given, expected)| given.as_bytes().ct_eq(expected.as_bytes()).into())
     }
 }
 
@@ -63,5 +71,8 @@ pub async fn guard(
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"voip-admin\", charset=\"UTF-8\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "wrong user or password\n").into_response();
     }
+    let Ok(_place) = door.places.try_acquire() else {
+        return Problem::unavailable("too many requests at once", 1).into_response();
+    };
     next.run(request).await
 }

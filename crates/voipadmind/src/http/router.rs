@@ -70,15 +70,15 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .load_shed()
         .concurrency_limit(REQUESTS_AT_ONCE_MAX)
         .timeout(answer_timeout);
+    // The engines' routes bound their own waits and numbers (engines.rs): every phone's registration passes there.
+    let people = Router::new().merge(api).merge(watched).layer(limits);
     Router::new()
         .merge(engines)
-        .merge(api)
-        .merge(watched)
+        .merge(people)
         .fallback(|| async { Problem::not_found("route; GET /api/openapi.json lists them") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take that method")
         })
-        .layer(limits)
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
