@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use strictyaml::Limited;
 use uuid::Uuid;
 
 use crate::demo::Demo;
@@ -79,7 +80,18 @@ impl Shape {
 #[serde(deny_unknown_fields)]
 pub struct Node {
     pub name: String,
+    /// On the service network: phones, the API and the other node reach it here.
     pub address: IpAddr,
+    /// On the link between the two nodes: replication and heartbeats. Without one the service network carries them.
+    #[serde(default)]
+    pub peer_address: Option<IpAddr>,
+}
+
+impl Node {
+    /// Where the other node reaches this one's databases and agent.
+    pub fn peer_side(&self) -> IpAddr {
+        self.peer_address.unwrap_or(self.address)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -88,6 +100,18 @@ pub struct Vip {
     pub address: IpAddr,
     /// Bits of the network part, as in `192.168.1.100/24`.
     pub prefix: u8,
+    /// VRRP's virtual router id, unique on the network (RFC 9568).
+    #[serde(default = "Vip::default_router_id")]
+    pub router_id: Limited<1, 255>,
+    /// A router of the service network: a node that cannot reach it does not keep the address.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+}
+
+impl Vip {
+    fn default_router_id() -> Limited<1, 255> {
+        Limited::new(100)
+    }
 }
 
 /// Where things are when they are not where the shape puts them.

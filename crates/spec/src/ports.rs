@@ -28,6 +28,9 @@ pub struct Ports {
     pub redis: u16,
     #[serde(deserialize_with = "port")]
     pub kamailio_rpc: u16,
+    /// `tandem agent`: what the other node and an operator ask, on the peer link and loopback.
+    #[serde(deserialize_with = "port")]
+    pub agent: u16,
     /// First and last RTP port, both used.
     #[serde(deserialize_with = "port")]
     pub rtp_min: u16,
@@ -46,6 +49,7 @@ impl Default for Ports {
             postgresql: 5432,
             redis: 6379,
             kamailio_rpc: 5065,
+            agent: 7400,
             rtp_min: 16_384,
             rtp_max: 32_767,
         }
@@ -68,13 +72,14 @@ impl Ports {
             postgresql: by(15_432),
             redis: by(16_379),
             kamailio_rpc: by(node.kamailio_rpc),
+            agent: by(node.agent),
             rtp_min: even(20_000),
             rtp_max: even(20_000) + 999,
         }
     }
 
     /// The single ports with their keys, for checks and for messages.
-    pub fn named(&self) -> [(&'static str, u16); 8] {
+    pub fn named(&self) -> [(&'static str, u16); 9] {
         [
             ("sip", self.sip),
             ("api", self.api),
@@ -84,6 +89,7 @@ impl Ports {
             ("postgresql", self.postgresql),
             ("redis", self.redis),
             ("kamailio_rpc", self.kamailio_rpc),
+            ("agent", self.agent),
         ]
     }
 }

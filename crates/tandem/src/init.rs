@@ -7,8 +7,8 @@ use spec::{CLUSTER_FILE, Cluster, Ports, SECRETS_FILE, Secrets, dev_cluster_yaml
 use uuid::Uuid;
 
 use crate::dev::Place;
-use crate::files;
-use crate::output::say;
+use host::files;
+use host::say;
 
 /// Writes both files below `dir`; existing ones are never touched.
 pub fn run(dir: &Path, port_offset: u16) -> Result<()> {

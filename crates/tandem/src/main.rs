@@ -1,12 +1,9 @@
 //! `tandem`: writes a platform's configuration from one file, and runs the dev node.
 #![forbid(unsafe_code)]
 
-mod call;
 mod cli;
 mod dev;
-mod files;
 mod init;
-mod output;
 mod render_command;
 
 use std::process::ExitCode;

@@ -6,9 +6,11 @@ use anyhow::{Context, Result};
 use render::{Layout, RenderedFile};
 use spec::{CLUSTER_FILE, Cluster, SECRETS_FILE, Secrets};
 
-use crate::dev::{Place, programs};
-use crate::files::{self, Owner};
-use crate::output::say;
+use host::programs;
+
+use crate::dev::Place;
+use host::files::{self, Owner};
+use host::say;
 
 /// Renders `node` of the cluster in `dir` below `out`.
 pub fn run(dir: &Path, node: &str, out: &Path) -> Result<()> {

@@ -101,8 +101,9 @@ impl Node {
         cluster.sip.trusted_sources = vec!["127.0.0.1/32".into()];
         if let Some(address) = options.vip {
             cluster.shape = Shape::Lab;
-            cluster.vip = Some(Vip { address, prefix: 32 });
-            cluster.nodes.push(spec::Node { name: "n2".into(), address: PEER.into() });
+            cluster.vip =
+                Some(Vip { address, prefix: 32, router_id: strictyaml::Limited::new(100), gateway: None });
+            cluster.nodes.push(spec::Node { name: "n2".into(), address: PEER.into(), peer_address: None });
         }
         let layout = Layout::dev(&cluster, folder.path(), "nobody", &found);
         let etc = layout.paths.kamailio_etc.clone();

@@ -11,7 +11,7 @@ use spec::CLUSTER_FILE;
 
 use super::supervise::{self, Phase};
 use super::{Place, status};
-use crate::output::say;
+use host::say;
 
 /// The sum of the engines' own limits, and some.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(150);

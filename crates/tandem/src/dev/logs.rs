@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::Place;
-use crate::output::say;
+use host::say;
 
 /// Lines shown of each log, and bytes looked at for them.
 const LINES: usize = 20;

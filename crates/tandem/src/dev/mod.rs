@@ -6,7 +6,6 @@
 //! Architecture invariant: the engines run exactly what `render` writes. Nothing here edits a configuration file.
 
 mod down;
-mod env_file;
 mod exec;
 mod holder;
 mod logs;
@@ -14,7 +13,6 @@ mod place;
 mod plan;
 mod ports;
 mod process;
-pub mod programs;
 mod status;
 mod steps;
 mod supervise;
@@ -25,7 +23,6 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use down::down;
-pub use env_file::Env;
 pub use exec::{ExecArgs, exec};
 pub use logs::logs;
 pub use place::Place;
@@ -35,5 +32,5 @@ pub use up::up;
 
 /// `tandem dev call`: against the node in `dir`.
 pub fn call(dir: &Path, json: bool) -> Result<()> {
-    crate::call::run(&Env::read(dir)?, crate::call::Options { json })
+    phones::call::run(&phones::Env::read(&Place::existing(dir)?.env_file())?, phones::call::Options { json })
 }

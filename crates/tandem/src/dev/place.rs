@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
 
-use crate::files::{self, Owner};
-use crate::output::say;
+use host::files::{self, Owner};
+use host::say;
 
 const STATE: &str = "/var/lib/tandem-dev";
 const SERVICE_USER: &str = "tandem-dev";

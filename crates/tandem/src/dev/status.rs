@@ -10,10 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Place;
-use super::env_file::{Env, shell};
 use super::supervise::{self, STATUS_FILE, Shown, Snapshot, State};
-use crate::files;
-use crate::output::say;
+use host::files;
+use host::say;
+use phones::{Env, shell};
 
 /// `tandem dev status --json`.
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub fn read(place: &Place) -> Option<Snapshot> {
 /// The table a start ends with.
 pub fn print_summary(place: &Place) -> Result<()> {
     let snapshot = read(place).context("the supervisor's status is unreadable")?;
-    let env = Env::read(&place.shown)?;
+    let env = Env::read(&place.env_file())?;
     say!("\n{}\n", engines(place, &snapshot).trim_fmt());
     say!("{}\n", reach(place, &env).trim_fmt());
     say!("{}", next(place));

@@ -6,7 +6,7 @@ use render::Layout;
 use spec::{Cluster, Secrets};
 
 use super::plan::{Keeping, Kind, Probe, Step, StopSignal};
-use super::programs::{Freeswitch, Programs};
+use host::programs::{Freeswitch, Programs};
 
 /// Ours, all of one workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

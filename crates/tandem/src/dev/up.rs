@@ -12,15 +12,17 @@ use nix::unistd::Uid;
 use render::Layout;
 use spec::{CLUSTER_FILE, Cluster, Ports, Secrets};
 
-use super::env_file::Env;
 use super::plan::Plan;
-use super::programs::{self, Freeswitch, Programs};
 use super::status::{self, Progress};
 use super::steps::{self, MEDIA_DOUBLE, Parts};
 use super::supervise::{self, Phase, STATUS_FILE, Snapshot};
 use super::{Place, down, ports};
-use crate::output::say;
-use crate::{files, init, render_command};
+use host::files;
+use host::programs::{self, Freeswitch, Programs};
+use host::say;
+use phones::Env;
+
+use crate::{init, render_command};
 
 /// Built beside this one.
 const OUR_PROGRAMS: [&str; 3] = ["tandem", "voipadmind", MEDIA_DOUBLE];

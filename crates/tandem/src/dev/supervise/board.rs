@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::plan::{Kind, Plan};
 use super::super::process::Process;
 use super::STATUS_FILE;
-use crate::files;
+use host::files;
 
 /// The node as the supervisor sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

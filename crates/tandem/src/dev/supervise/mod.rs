@@ -22,10 +22,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use super::plan::{Kind, Plan};
-use crate::files;
 use board::Board;
 pub use board::{Phase, Shown, Snapshot, State};
 use engine::Kept;
+use host::files;
 
 const LOCK_FILE: &str = "supervisor.lock";
 pub const STATUS_FILE: &str = "status.json";

@@ -4,11 +4,12 @@ use std::fmt::Arguments;
 use std::io::Write;
 
 /// `println!` for which a reader that went away (`tandem … | head`) is no failure: what was begun is finished.
+#[macro_export]
 macro_rules! say {
-    ($($words:tt)*) => { $crate::output::line(format_args!($($words)*)) };
+    ($($words:tt)*) => { $crate::line(format_args!($($words)*)) };
 }
-pub(crate) use say;
 
+/// One line on standard output.
 pub fn line(words: Arguments<'_>) {
     let _ = writeln!(std::io::stdout().lock(), "{words}");
 }

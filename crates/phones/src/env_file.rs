@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use spec::{Cluster, Secrets};
 
-use super::Place;
-use crate::files;
+use host::files;
 
 /// How to reach the dev node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +60,10 @@ impl Env {
     }
 
     /// Reads the file of a node that was started.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let place = Place::existing(dir)?;
-        let file = place.env_file();
-        let text = files::read(&file).with_context(|| format!("reading {}", file.display()))?.with_context(
-            || format!("there is no {}; start the node with 'make up'", dir.join("env").display()),
-        )?;
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = files::read(file)
+            .with_context(|| format!("reading {}", file.display()))?
+            .with_context(|| format!("there is no {}; start the node with 'make up'", file.display()))?;
         Self::parse(&text).with_context(|| format!("{} is damaged; 'make up' writes it anew", file.display()))
     }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::sipp::{Answering, Run, Sipp};
-use crate::dev::Env;
+use crate::Env;
 
 /// How long a registration lasts that nobody took back.
 const EXPIRES_S: u32 = 120;

@@ -13,9 +13,9 @@ mod table;
 
 use anyhow::{Context as _, Result};
 
-use crate::dev::Env;
-use crate::output::say;
+use crate::Env;
 use api::{Api, Wanted};
+use host::say;
 use sipp::Sipp;
 use stage::Stage;
 

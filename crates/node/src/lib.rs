@@ -1,0 +1,6 @@
+//! A Debian server becomes, and stays, a node of a Tandem platform.
+//!
+//! In: the package's programs, `cluster.yaml` and its secrets. Out: a running node, and what can be known of it.
+//!
+//! Architecture invariant: the daemon's half is not imported here; the two meet in the files `render` writes.
+#![forbid(unsafe_code)]
