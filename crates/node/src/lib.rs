@@ -4,3 +4,5 @@
 //!
 //! Architecture invariant: the daemon's half is not imported here; the two meet in the files `render` writes.
 #![forbid(unsafe_code)]
+
+pub mod observe;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -35,7 +35,10 @@ async fn is_ready(probe: &Probe) -> bool {
             let ask = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
             exchange(*port, &ask).await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200 "))
         }
-        Probe::Sip { port } => sip(*port).await.unwrap_or(false),
+        Probe::Sip { port } => {
+            let code = node::observe::sip_options((Ipv4Addr::LOCALHOST, *port).into()).await;
+            code.is_ok_and(|code| code == 200)
+        }
     }
 }
 
@@ -56,48 +59,9 @@ async fn exchange(port: u16, ask: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// An OPTIONS to the server itself (RFC 3261, 11). Its 200 proves that requests are processed.
-async fn sip(port: u16) -> std::io::Result<bool> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    socket.connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let from = socket.local_addr()?;
-    let unique = uuid::Uuid::new_v4().simple();
-    let options = format!(
-        "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\n\
-         Via: SIP/2.0/UDP {from};rport;branch=z9hG4bK{unique}\r\n\
-         Max-Forwards: 5\r\n\
-         From: <sip:tandem@{from}>;tag={unique}\r\n\
-         To: <sip:127.0.0.1:{port}>\r\n\
-         Call-ID: {unique}@127.0.0.1\r\n\
-         CSeq: 1 OPTIONS\r\n\
-         Contact: <sip:tandem@{from}>\r\n\
-         Content-Length: 0\r\n\r\n"
-    );
-    socket.send(options.as_bytes()).await?;
-    let mut answer = [0; ANSWER_BYTES_MAX];
-    let length = socket.recv(&mut answer).await?;
-    Ok(answer.get(..length).is_some_and(|a| a.starts_with(b"SIP/2.0 200 ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn asks_as_a_client_would() {
-        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = server.local_addr().unwrap().port();
-        let probe = Probe::Sip { port };
-        let answering = async {
-            let mut request = [0; ANSWER_BYTES_MAX];
-            let (length, client) = server.recv_from(&mut request).await.unwrap();
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            server.send_to(b"SIP/2.0 200 OK\r\n\r\n", client).await.unwrap();
-            request
-        };
-        let (request, ()) = tokio::join!(answering, until_ready(&probe));
-        assert!(request.starts_with("OPTIONS sip:127.0.0.1:") && request.ends_with("\r\n\r\n"), "{request}");
-    }
 
     #[tokio::test]
     async fn nobody_there_is_not_ready() {
