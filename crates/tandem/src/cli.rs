@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use spec::PORT_OFFSET_MAX;
 
-use crate::{dev, init, render_command};
+use crate::{dev, documents, init, render_command};
 
 #[derive(Parser)]
 #[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
@@ -41,6 +41,14 @@ enum Command {
     Dev {
         #[command(subcommand)]
         command: Dev,
+    },
+    /// Write manual pages and shell completion: for the packages.
+    #[command(hide = true)]
+    Documents {
+        #[arg(long, value_name = "FOLDER")]
+        man: PathBuf,
+        #[arg(long, value_name = "FOLDER")]
+        completion: PathBuf,
     },
 }
 
@@ -120,6 +128,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Init { dev: _, place, ports } => init::run(&place.dir, ports.port_offset),
         Command::Render { node, out, place } => render_command::run(&place.dir, &node, &out),
+        Command::Documents { man, completion } => documents::run(Cli::command(), &man, &completion),
         Command::Dev { command } => match command {
             Dev::Up { place, ports } => dev::up(&place.dir, ports.port_offset),
             Dev::Down { place, purge } => dev::down(&place.dir, purge),

@@ -3,6 +3,7 @@
 
 mod cli;
 mod dev;
+mod documents;
 mod init;
 mod render_command;
 

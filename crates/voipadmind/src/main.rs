@@ -1,12 +1,23 @@
 //! `voipadmind`: the daemon of one Tandem node, and its few commands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Bad configuration; sysexits.h EX_CONFIG. systemd is told not to restart on it.
 const EXIT_CONFIG: u8 = 78;
+
+/// What the manual page says beyond the options.
+const MANUAL_MORE: &str = concat!(
+    ".SH SIGNALS\n.TP\nSIGTERM, SIGINT\nfinish what is in progress, then stop\n",
+    ".TP\nSIGHUP\nread logging.level again\n",
+    ".SH EXIT STATUS\n.TP\n0\nasked to stop\n.TP\n1\nfailed; starting it again may help\n",
+    ".TP\n78\nthe configuration is wrong: file, line, key and cure are on standard error\n",
+    ".SH FILES\n.TP\n.I /etc/voip\\-admin/config.yaml\nwritten by\n.BR tandem\\-apply (1)\n",
+    ".TP\n.I /var/lib/voip\\-admin/journal\nacknowledged call records until they are known to be stored; never remove it\n",
+    ".SH SEE ALSO\n.BR tandem (1),\n.BR tandem\\-cluster.yaml (5)\n",
+);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,6 +52,9 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Write the manual page, voipadmind.8, into a folder: for the packages.
+    #[command(hide = true)]
+    Manual { folder: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -48,6 +62,7 @@ fn main() -> ExitCode {
         Cli { command: Some(Command::Bootstrap { config }), .. } => {
             finish(voipadmind::bootstrap::run(&config))
         }
+        Cli { command: Some(Command::Manual { folder }), .. } => finish(manual(&folder)),
         Cli { run, .. } => {
             let config = match voipadmind::config::load(&run.config, |name| std::env::var(name).ok()) {
                 Ok(config) => config,
@@ -63,6 +78,15 @@ fn main() -> ExitCode {
             finish(voipadmind::run::run(config, &run.config))
         }
     }
+}
+
+fn manual(folder: &Path) -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    let command = Cli::command().name("voipadmind").disable_help_subcommand(true);
+    clap_mangen::Man::new(command).section("8").manual("Tandem").render(&mut page)?;
+    page.extend_from_slice(MANUAL_MORE.as_bytes());
+    std::fs::write(folder.join("voipadmind.8"), page)?;
+    Ok(())
 }
 
 fn finish(outcome: anyhow::Result<()>) -> ExitCode {

@@ -56,6 +56,7 @@ async fn serve(config: Config, path: PathBuf, level: LevelHandle) -> anyhow::Res
     tracing::info!(node = config.node.name, address = %listener.local_addr()?, "ready to take calls' records");
     // No service manager is no error: dev runs without one.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tasks.spawn(cancelled_by(stop.clone(), keep_watchdog_calm()));
     let routes = router(app, config.server.write_timeout.0);
     let mut failed = None;
     let told_to_stop = async {
@@ -80,6 +81,16 @@ async fn serve(config: Config, path: PathBuf, level: LevelHandle) -> anyhow::Res
             anyhow::bail!("the journal failed ({reason}); started again, it is read back (docs/runbook.md)")
         }
         None => Ok(()),
+    }
+}
+
+/// Tells systemd twice a period that the runtime still runs tasks (sd_watchdog_enabled(3)); without WatchdogSec nothing.
+async fn keep_watchdog_calm() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval(period / 2);
+    loop {
+        beat.tick().await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
     }
 }
 
