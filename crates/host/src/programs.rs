@@ -1,14 +1,17 @@
 //! The programs of a node as they are on this machine.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use nix::ifaddrs::getifaddrs;
 use nix::unistd::{Uid, User};
-use render::Found;
+use render::{Found, Machine};
 
 /// A program and what it says of its version.
 #[derive(Debug, Clone)]
@@ -73,7 +76,44 @@ pub fn found() -> Found {
     if let Ok(path) = freeswitch_path(&spec::PathOverrides::default()) {
         (found.freeswitch_prefix, found.freeswitch_mod) = freeswitch_folders(&path);
     }
+    found.machine = machine();
+    found.interfaces = interfaces();
     found
+}
+
+/// Cores and memory; render's own default where /proc does not say.
+fn machine() -> Machine {
+    let cores = std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok());
+    let memory_bytes = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_bytes(&text));
+    let default = Machine::default();
+    Machine {
+        cores: cores.unwrap_or(default.cores),
+        memory_bytes: memory_bytes.unwrap_or(default.memory_bytes),
+    }
+}
+
+/// `MemTotal:       24576000 kB`, rounded to 64 MiB: the kernel's own share differs a little from boot to boot, and
+/// nothing is to be rendered anew for that.
+fn memory_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib.div_ceil(1 << 16) << 26)
+}
+
+/// Addresses and who has them; empty where the kernel does not say.
+fn interfaces() -> BTreeMap<IpAddr, String> {
+    let all = getifaddrs().into_iter().flatten();
+    all.filter_map(|i| {
+        let address = i.address?;
+        let ip = address
+            .as_sockaddr_in()
+            .map(|v4| IpAddr::V4(v4.ip()))
+            .or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
+        // A label (`eth0:vip`) is no interface of its own.
+        let name = i.interface_name.split(':').next().unwrap_or_default().to_owned();
+        Some((ip, name))
+    })
+    .collect()
 }
 
 fn postgresql_bin(major: Option<u32>) -> Result<PathBuf> {
@@ -191,6 +231,15 @@ fn below(top: impl AsRef<Path>, rest: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_read_as_the_kernel_writes_it() {
+        let text = "MemTotal:       24576000 kB\nMemFree: 1 kB\n";
+        assert_eq!(memory_bytes(text), Some(24576000_u64.div_ceil(65536) * 65536 * 1024));
+        assert_eq!(memory_bytes("MemFree: 1 kB"), None);
+        assert!(machine().memory_bytes > 1 << 28 && machine().cores > 0);
+        assert!(interfaces().values().any(|name| name == "lo"), "{:?}", interfaces());
+    }
 
     #[test]
     fn versions_are_read_from_what_each_program_says() {

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use spec::{Cluster, Identity, Node, Secrets, Shape, Vip};
 
-use crate::{Layout, Paths, RenderError, Users};
+use crate::{Cores, Layout, MemoryMax, Paths, RenderError, Sizes, Users};
+
+/// The seed's, for a node rendered on another machine than its own.
+const INTERFACE: &str = "eth0";
 
 /// The templates' variables, the same for all of them. A template that names anything else does not render.
 ///
@@ -23,7 +26,16 @@ pub struct Context<'a> {
     secrets: &'a Secrets,
     sip: &'a spec::Sip,
     postgresql: &'a spec::Postgresql,
-    redis: &'a spec::Redis,
+    /// Bytes of PostgreSQL's and Redis' own, written or the machine's.
+    sizes: Sizes,
+    memory_max: MemoryMax,
+    /// None where nobody is pinned.
+    cores: Option<Cores>,
+    /// The network interface of the service network, and of the link to the peer (the same without a link).
+    interface: &'a str,
+    peer_interface: &'a str,
+    /// PostgreSQL's major version.
+    postgresql_version: &'a str,
     server: &'a spec::Server,
     cdr: &'a spec::Cdr,
     cache: &'a spec::Cache,
@@ -47,10 +59,21 @@ impl<'a> Context<'a> {
             asked: node.into(),
             known: cluster.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", "),
         };
+        let this = cluster.node(node).ok_or_else(unknown)?;
+        let sizes = layout.machine.sizes(cluster);
+        let found = |address| layout.interfaces.get(&address).map_or(INTERFACE, String::as_str);
+        let interface = this.interface.as_deref().unwrap_or_else(|| found(this.address));
+        let peer_interface = match (&this.peer_interface, this.peer_address) {
+            (Some(written), _) => written,
+            (None, Some(address)) => found(address),
+            (None, None) => interface,
+        };
+        // A container's cores are its neighbours' too.
+        let cores = (cluster.shape == Shape::Node).then(|| layout.machine.pinning()).flatten();
         Ok(Self {
             cluster: &cluster.cluster,
             shape: cluster.shape,
-            node: cluster.node(node).ok_or_else(unknown)?,
+            node: this,
             peer: cluster.peer_of(node),
             vip: cluster.vip.as_ref(),
             ports: &cluster.ports,
@@ -59,7 +82,12 @@ impl<'a> Context<'a> {
             secrets,
             sip: &cluster.sip,
             postgresql: &cluster.postgresql,
-            redis: &cluster.redis,
+            memory_max: layout.machine.memory_max(&sizes),
+            sizes,
+            cores,
+            interface,
+            peer_interface,
+            postgresql_version: layout.postgresql_version(),
             server: &cluster.server,
             cdr: &cluster.cdr,
             cache: &cluster.cache,

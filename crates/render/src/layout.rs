@@ -1,15 +1,22 @@
 //! Where things are on one machine: the part of the input that is neither the operator's nor secret.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use spec::{Cluster, Shape};
+
+use crate::Machine;
 
 /// Paths and service users of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     pub paths: Paths,
     pub users: Users,
+    pub machine: Machine,
+    /// Which network interface has which address.
+    pub interfaces: BTreeMap<IpAddr, String>,
 }
 
 /// Absolute paths, one a purpose, so that no template joins a shape's folders by itself.
@@ -66,6 +73,7 @@ pub struct Users {
     pub kamailio: String,
     pub freeswitch: String,
     pub voip_admin: String,
+    pub media_double: String,
 }
 
 /// What was found on the machine; `cluster.yaml`'s `paths:` wins over it.
@@ -75,6 +83,8 @@ pub struct Found {
     pub freeswitch_mod: PathBuf,
     pub kamailio_mod: PathBuf,
     pub postgresql_bin: PathBuf,
+    pub machine: Machine,
+    pub interfaces: BTreeMap<IpAddr, String>,
 }
 
 impl Default for Found {
@@ -85,6 +95,8 @@ impl Default for Found {
             freeswitch_mod: "/usr/lib/freeswitch/mod".into(),
             kamailio_mod: "/usr/lib/x86_64-linux-gnu/kamailio/modules".into(),
             postgresql_bin: "/usr/lib/postgresql/17/bin".into(),
+            machine: Machine::default(),
+            interfaces: BTreeMap::new(),
         }
     }
 }
@@ -132,13 +144,14 @@ impl Layout {
             kamailio: user.into(),
             freeswitch: user.into(),
             voip_admin: user.into(),
+            media_double: user.into(),
         };
-        Self { paths: with_programs(paths, cluster, found), users }
+        Self::with(paths, users, cluster, found)
     }
 
     /// A Debian server: each engine in its package's places.
     pub fn node(cluster: &Cluster, found: &Found) -> Self {
-        let version = found.postgresql_bin.parent().and_then(Path::file_name).unwrap_or("17".as_ref());
+        let version = version_of(cluster.paths.postgresql_bin.as_ref().unwrap_or(&found.postgresql_bin));
         let paths = Paths {
             postgresql_etc: Path::new("/etc/postgresql").join(version).join("main"),
             redis_etc: "/etc/redis".into(),
@@ -170,9 +183,29 @@ impl Layout {
             kamailio: "kamailio".into(),
             freeswitch: "freeswitch".into(),
             voip_admin: "voip-admin".into(),
+            media_double: "tandem-media-double".into(),
         };
-        Self { paths: with_programs(paths, cluster, found), users }
+        Self::with(paths, users, cluster, found)
     }
+
+    fn with(paths: Paths, users: Users, cluster: &Cluster, found: &Found) -> Self {
+        Self {
+            paths: with_programs(paths, cluster, found),
+            users,
+            machine: found.machine.share_of(cluster),
+            interfaces: found.interfaces.clone(),
+        }
+    }
+
+    /// PostgreSQL's major version, as Debian's folders have it.
+    pub fn postgresql_version(&self) -> &str {
+        version_of(&self.paths.postgresql_bin)
+    }
+}
+
+/// `15` of `/usr/lib/postgresql/15/bin`.
+fn version_of(postgresql_bin: &Path) -> &str {
+    postgresql_bin.parent().and_then(Path::file_name).and_then(|v| v.to_str()).unwrap_or("17")
 }
 
 fn with_programs(mut paths: Paths, cluster: &Cluster, found: &Found) -> Paths {

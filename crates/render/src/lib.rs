@@ -9,27 +9,39 @@
 //! Architecture invariant: pure. Nothing is read from or written to the machine here.
 #![forbid(unsafe_code)]
 
+mod change;
 mod context;
 mod layout;
+mod machine;
 mod manifest;
 mod quote;
+
+use std::path::PathBuf;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use spec::{Cluster, Secrets};
 
+pub use change::{Owner, Then, after};
 pub use context::Context;
 pub use layout::{Found, Layout, Paths, Users};
-pub use manifest::{Template, When, templates};
+pub use machine::{Cores, Machine, MemoryMax, Sizes};
+pub use manifest::{Do, Of, Template, When, templates};
 
 /// One file of a node's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedFile {
-    /// Relative to the output folder, `/`-separated.
+    /// The template's, by engine: below a dev node's own folder.
     pub path: &'static str,
+    /// Where it belongs on the node it was rendered for; absolute.
+    pub target: PathBuf,
+    /// Whom it belongs to there.
+    pub owner: Owner,
     /// Permission bits: 0600 where it holds secrets for one service.
     pub mode: u32,
+    /// What a change of it asks for there; [`after`] puts those of many files together.
+    pub then: Vec<Then>,
     pub contents: String,
 }
 
@@ -60,7 +72,14 @@ pub fn render(
                 .get_template(t.path)
                 .and_then(|template| template.render(&context))
                 .map_err(|e| failure(t.path, &e))?;
-            Ok(RenderedFile { path: t.path, mode: t.mode, contents })
+            Ok(RenderedFile {
+                path: t.path,
+                target: t.target(layout),
+                owner: t.owner(layout),
+                mode: t.mode,
+                then: t.actions(layout),
+                contents,
+            })
         })
         .collect()
 }

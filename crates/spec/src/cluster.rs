@@ -85,6 +85,11 @@ pub struct Node {
     /// On the link between the two nodes: replication and heartbeats. Without one the service network carries them.
     #[serde(default)]
     pub peer_address: Option<IpAddr>,
+    /// The network interface that has `address`, and that of `peer_address`; found on the machine when left out.
+    #[serde(default)]
+    pub interface: Option<String>,
+    #[serde(default)]
+    pub peer_interface: Option<String>,
 }
 
 impl Node {

@@ -1,49 +1,47 @@
-//! What can be set of each engine. Every default is one that runs on a small machine; a server raises them.
+//! What can be set of each engine. Every default is one that runs on a small machine.
 
 use serde::{Deserialize, Serialize};
 use strictyaml::{Bytes, Limited, Span};
 
+/// Sizes that are left out come from the machine (`render::Machine`).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgresql {
     pub max_connections: Limited<20, 2000>,
-    /// About a quarter of the memory on a machine of its own.
-    pub shared_buffers: Bytes,
+    pub shared_buffers: Option<Bytes>,
     /// What the planner may assume of the page cache.
-    pub effective_cache_size: Bytes,
+    pub effective_cache_size: Option<Bytes>,
     /// Of each sort or hash, not of the server.
-    pub work_mem: Bytes,
-    pub maintenance_work_mem: Bytes,
+    pub work_mem: Option<Bytes>,
+    pub maintenance_work_mem: Option<Bytes>,
     /// WAL between checkpoints; also what a restart has to read again.
-    pub max_wal_size: Bytes,
-    /// WAL kept for a peer that is away.
+    pub max_wal_size: Option<Bytes>,
+    /// WAL kept for a peer that is away, whether it has a slot or not.
     pub wal_keep_size: Bytes,
+    /// WAL a slot may keep at most: beyond it the peer has to be copied anew, but this node's disk is not filled.
+    pub max_slot_wal_keep_size: Bytes,
 }
 
 impl Default for Postgresql {
     fn default() -> Self {
         Self {
             max_connections: Limited::new(300),
-            shared_buffers: Bytes(128 << 20),
-            effective_cache_size: Bytes(512 << 20),
-            work_mem: Bytes(8 << 20),
-            maintenance_work_mem: Bytes(64 << 20),
-            max_wal_size: Bytes(1 << 30),
+            shared_buffers: None,
+            effective_cache_size: None,
+            work_mem: None,
+            maintenance_work_mem: None,
+            max_wal_size: None,
             wal_keep_size: Bytes(256 << 20),
+            max_slot_wal_keep_size: Bytes(4 << 30),
         }
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+/// What is left out comes from the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Redis {
-    pub maxmemory: Bytes,
-}
-
-impl Default for Redis {
-    fn default() -> Self {
-        Self { maxmemory: Bytes(256 << 20) }
-    }
+    pub maxmemory: Option<Bytes>,
 }
 
 /// voipadmind's HTTP server.
@@ -57,6 +55,10 @@ pub struct Server {
     pub database_max_idle_conns: Limited<0, 1000>,
     pub database_conn_max_lifetime: Span,
     pub redis_pool_size: Limited<1, 256>,
+    /// Networks (`192.168.1.0/24`) that may speak to /fs/..., besides this node.
+    pub fs_allow: Vec<String>,
+    /// Networks that may read the details of /health and /metrics, and the exporters, besides loopback.
+    pub metrics_allow: Vec<String>,
 }
 
 impl Default for Server {
@@ -68,6 +70,8 @@ impl Default for Server {
             database_max_idle_conns: Limited::new(10),
             database_conn_max_lifetime: Span::from_secs(3600),
             redis_pool_size: Limited::new(10),
+            fs_allow: Vec::new(),
+            metrics_allow: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cluster, Durability, Shape};
+use crate::{Cluster, Durability, FIXED_PORTS, Shape, network};
 
 /// A broken rule; [`Cluster::parse`] adds file and line.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,20 +13,18 @@ pub(crate) struct Violation {
     pub cure: String,
 }
 
-type Check = Result<(), Violation>;
+pub(crate) type Check = Result<(), Violation>;
 
-fn broken(key: impl Into<String>, problem: impl Into<String>, cure: impl Into<String>) -> Check {
+pub(crate) fn broken(key: impl Into<String>, problem: impl Into<String>, cure: impl Into<String>) -> Check {
     Err(Violation { key: key.into(), problem: problem.into(), cure: cure.into() })
 }
 
 /// Checks every rule, in the order of the file.
 pub(crate) fn check(c: &Cluster) -> Check {
     name("cluster.name", &c.cluster.name)?;
-    nodes(c)?;
-    vip(c)?;
+    network::check(c)?;
     ports(c)?;
     paths(c)?;
-    trusted_sources(c)?;
     pools(c)?;
     cdr(c)?;
     demo(c)
@@ -41,63 +39,6 @@ fn name(key: &str, value: &str) -> Check {
         return Ok(());
     }
     broken(key, format!("'{value}' is no name"), "use 1 to 63 letters, digits and '-'")
-}
-
-fn nodes(c: &Cluster) -> Check {
-    for node in &c.nodes {
-        name("nodes.name", &node.name)?;
-        if node.address.is_unspecified() || node.address.is_multicast() {
-            return broken(
-                "nodes.address",
-                format!("{} is no address of one node", node.address),
-                "write the address the other node reaches it by",
-            );
-        }
-    }
-    let wanted = if c.shape == Shape::Dev { 1..=1 } else { 1..=2 };
-    if !wanted.contains(&c.nodes.len()) {
-        return broken(
-            "nodes",
-            format!("{} nodes in the shape '{}'", c.nodes.len(), c.shape.as_str()),
-            "list one node in dev, one or two elsewhere",
-        );
-    }
-    if let [a, b] = c.nodes.as_slice() {
-        if a.name == b.name || a.address == b.address {
-            return broken("nodes", "both nodes have the same name or address", "give each its own");
-        }
-        if a.address.is_ipv4() != b.address.is_ipv4() {
-            return broken("nodes", "one address is IPv4, the other IPv6", "use one family for both");
-        }
-    }
-    Ok(())
-}
-
-fn vip(c: &Cluster) -> Check {
-    let Some(vip) = &c.vip else { return Ok(()) };
-    if c.nodes.len() < 2 {
-        return broken(
-            "vip",
-            "a single node has nothing to move an address to",
-            "remove 'vip:' or add a node",
-        );
-    }
-    if c.nodes.iter().any(|n| n.address == vip.address) {
-        return broken(
-            "vip.address",
-            format!("{} is a node's own address", vip.address),
-            "choose a free one",
-        );
-    }
-    let most = if vip.address.is_ipv4() { 32 } else { 128 };
-    if vip.prefix == 0 || vip.prefix > most {
-        return broken(
-            "vip.prefix",
-            format!("{} is no prefix length", vip.prefix),
-            format!("use 1 to {most}"),
-        );
-    }
-    Ok(())
 }
 
 fn ports(c: &Cluster) -> Check {
@@ -116,6 +57,17 @@ fn ports(c: &Cluster) -> Check {
                 format!("{port} is taken by ports.{other} already"),
                 "give each its own port",
             );
+        }
+    }
+    if c.shape != Shape::Dev {
+        for (service, port) in FIXED_PORTS {
+            if let Some(key) = seen.get(&port) {
+                return broken(
+                    format!("ports.{key}"),
+                    format!("{port} is the port of {service}"),
+                    "choose another",
+                );
+            }
         }
     }
     let rtp = c.ports.rtp_min..=c.ports.rtp_max;
@@ -154,28 +106,6 @@ fn paths(c: &Cluster) -> Check {
                 format!("paths.{key}"),
                 format!("'{}' is relative", path.display()),
                 "write the whole path, from '/'",
-            );
-        }
-    }
-    Ok(())
-}
-
-fn trusted_sources(c: &Cluster) -> Check {
-    for source in &c.sip.trusted_sources {
-        let parts = source.split_once('/');
-        let valid = parts.is_some_and(|(address, bits)| {
-            let most = match address.parse::<std::net::IpAddr>() {
-                Ok(address) if address.is_ipv4() => 32,
-                Ok(_) => 128,
-                Err(_) => return false,
-            };
-            bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-        });
-        if !valid {
-            return broken(
-                "sip.trusted_sources",
-                format!("'{source}' is no network"),
-                "write address/bits, such as 192.168.1.0/24 or 10.0.0.7/32",
             );
         }
     }

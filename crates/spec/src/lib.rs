@@ -12,6 +12,7 @@ mod demo;
 mod engines;
 mod init;
 mod invariants;
+mod network;
 mod ports;
 mod secrets;
 
@@ -20,10 +21,10 @@ pub use demo::{Demo, Extension, Ivr, IvrAction, IvrEntry, Queue, Role, Strategy,
 pub use engines::{
     Cache, Cdr, Durability, Freeswitch, LogFormat, LogLevel, Logging, Postgresql, Redis, Server,
 };
-pub use init::dev_cluster_yaml;
-pub use ports::{PORT_OFFSET_MAX, Ports};
+pub use init::{NewCluster, dev_cluster_yaml, node_cluster_yaml};
+pub use ports::{FIXED as FIXED_PORTS, PORT_OFFSET_MAX, Ports};
 pub use secrets::{PASSWORD_CHARS, Secrets, SecretsError};
-pub use strictyaml::Error;
+pub use strictyaml::{Bytes, Error, Limited};
 
 /// The file names beside each other in a cluster's folder.
 pub const CLUSTER_FILE: &str = "cluster.yaml";

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 /// Highest offset that keeps the dev defaults (up to 20999) inside 16 bits.
 pub const PORT_OFFSET_MAX: u16 = 44_000;
 
+/// Ports that no key moves, of services only a server has: the recordings' copy to the peer, and Prometheus' exporters of
+/// the machine, Redis and PostgreSQL, each at the number the field knows it by.
+pub const FIXED: [(&str, u16); 4] = [
+    ("recordings' rsync", 8730),
+    ("prometheus-node-exporter", 9100),
+    ("prometheus-redis-exporter", 9121),
+    ("prometheus-postgres-exporter", 9187),
+];
+
 /// Every port of a node. Defaults are a server's; `tandem init --dev` writes others for PostgreSQL, Redis and RTP, so
 /// that a dev node does not meet the services Debian starts by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]

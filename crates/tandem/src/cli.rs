@@ -20,14 +20,16 @@ enum Command {
     /// Write a new cluster.yaml, every key explained, and its secrets.
     Init {
         /// A single node on this machine's loopback.
-        #[arg(long, required = true)]
+        #[arg(long, required_unless_present = "node", conflicts_with = "node")]
         dev: bool,
+        #[command(flatten)]
+        pair: init::PairArgs,
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         ports: Ports,
     },
-    /// Write every configuration file of a node below a folder.
+    /// Write every configuration file of a node below a folder: a server's where they belong from `/` on.
     Render {
         /// The node's name in cluster.yaml.
         #[arg(long)]
@@ -126,7 +128,8 @@ enum Dev {
 /// What to tell the user: one line a cause.
 pub fn run(cli: Cli) -> Result<()> {
     match cli.command {
-        Command::Init { dev: _, place, ports } => init::run(&place.dir, ports.port_offset),
+        Command::Init { dev: true, place, ports, .. } => init::run(&place.dir, ports.port_offset),
+        Command::Init { pair, place, .. } => init::pair(&place.dir, pair),
         Command::Render { node, out, place } => render_command::run(&place.dir, &node, &out),
         Command::Documents { man, completion } => documents::run(Cli::command(), &man, &completion),
         Command::Dev { command } => match command {

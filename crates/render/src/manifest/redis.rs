@@ -1,3 +1,6 @@
-use super::{Template, template};
+use super::{Do, Of, Template, template};
+use Of::Redis;
 
-pub(super) const FILES: &[Template] = &[template!("redis/redis.conf", 0o600)];
+const RESTART: &[Do] = &[Do::Restart("redis-server.service")];
+
+pub(super) const FILES: &[Template] = &[template!("redis/redis.conf", 0o600).of(Redis).then(RESTART)];

@@ -103,7 +103,13 @@ impl Node {
             cluster.shape = Shape::Lab;
             cluster.vip =
                 Some(Vip { address, prefix: 32, router_id: strictyaml::Limited::new(100), gateway: None });
-            cluster.nodes.push(spec::Node { name: "n2".into(), address: PEER.into(), peer_address: None });
+            cluster.nodes.push(spec::Node {
+                name: "n2".into(),
+                address: PEER.into(),
+                peer_address: None,
+                interface: None,
+                peer_interface: None,
+            });
         }
         let layout = Layout::dev(&cluster, folder.path(), "nobody", &found);
         let etc = layout.paths.kamailio_etc.clone();

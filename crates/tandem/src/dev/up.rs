@@ -42,7 +42,7 @@ pub fn up(dir: &Path, port_offset: u16) -> Result<()> {
     if init::write(&place, port_offset)? {
         say!("wrote {} and its secrets", dir.join(CLUSTER_FILE).display());
     }
-    let (cluster, secrets) = render_command::load(&place)?;
+    let (cluster, secrets) = render_command::load(&place.root)?;
     if port_offset != 0 && cluster.ports != Ports::dev(port_offset) {
         say!("note: the ports are those of {CLUSTER_FILE}; an offset counts only when it is written");
     }
