@@ -18,7 +18,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$
 TANDEM := $(TARGET)/tandem
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call test soak check bench-directory build deb prerequisites
+.PHONY: help up dev down purge status logs call test soak check bench-directory build deb test-ansible prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"
@@ -58,6 +58,9 @@ bench-directory: prerequisites ## directory answers against a bare axum handler,
 
 build: prerequisites
 	@cargo build --profile $(PROFILE) $(BINS)
+
+test-ansible: deb ## deploy/ansible against two bare lab nodes, compared with tandem apply and join by hand; RELEASE=bookworm
+	@scripts/test-ansible $(TANDEM)
 
 deb: build ## the Debian packages of this build, in dist/; PROFILE=release for servers
 	@scripts/package $(TARGET) $(PROFILE)

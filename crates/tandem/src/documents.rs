@@ -3,6 +3,7 @@
 //! Hidden: the packages are its reader.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -27,14 +28,40 @@ pub fn run(mut command: Command, man: &Path, completion: &Path) -> Result<()> {
     fs::rename(completion.join("tandem.bash"), completion.join("tandem"))
         .context("naming bash's completion")?;
 
-    let example = spec::dev_cluster_yaml(uuid::Uuid::nil(), "example", &spec::Ports::dev(0));
     let page = man.join(format!("tandem-{CLUSTER_YAML}.5"));
-    fs::write(&page, cluster_page(&example)).with_context(|| format!("writing {}", page.display()))
+    fs::write(&page, cluster_page(&example())).with_context(|| format!("writing {}", page.display()))
 }
 
 /// `help` is a command of every command; a page for each would say nothing.
 fn without_help(command: Command) -> Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
+/// A pair, on addresses that are nobody's (RFC 5737).
+fn example() -> String {
+    let node = |name: &str, host, peer| spec::Node {
+        name: name.into(),
+        address: Ipv4Addr::new(192, 0, 2, host).into(),
+        peer_address: Some(Ipv4Addr::new(198, 51, 100, peer).into()),
+        interface: None,
+        peer_interface: None,
+    };
+    spec::node_cluster_yaml(&spec::NewCluster {
+        id: uuid::Uuid::nil(),
+        name: "example".into(),
+        shape: spec::Shape::Node,
+        nodes: vec![node("n1", 11, 1), node("n2", 12, 2)],
+        vip: Some(spec::Vip {
+            address: Ipv4Addr::new(192, 0, 2, 100).into(),
+            prefix: 24,
+            router_id: spec::Limited::new(100),
+            gateway: Some(Ipv4Addr::new(192, 0, 2, 1).into()),
+        }),
+        domain: "example.org".into(),
+        trusted_sources: Vec::new(),
+        fs_allow: Vec::new(),
+        metrics_allow: Vec::new(),
+    })
 }
 
 /// The example as a manual page: roff's own characters are escaped, nothing else is changed.
@@ -85,6 +112,11 @@ mod tests {
         for page in ["tandem-documents.1", "tandem-help.1", "tandem-dev-help.1"] {
             assert!(!man.path().join(page).exists(), "{page} was written");
         }
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        spec::Cluster::parse("example", &example()).unwrap();
     }
 
     #[test]
