@@ -30,6 +30,17 @@ pub fn write(path: &Path, mode: u32, owner: Owner, contents: &[u8]) -> io::Resul
     fs::rename(&temporary, path)
 }
 
+/// [`write`], and when it returns a power cut does not bring the old file back.
+pub fn write_durably(path: &Path, mode: u32, owner: Owner, contents: &[u8]) -> io::Result<()> {
+    write(path, mode, owner, contents)?;
+    sync_folder(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes the names in a folder durable: renamed, made or removed files.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 /// Makes a folder and what is above it; an existing one gets the mode and the owner too.
 pub fn folder(path: &Path, mode: u32, owner: Owner) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;

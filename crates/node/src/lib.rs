@@ -5,4 +5,13 @@
 //! Architecture invariant: the daemon's half is not imported here; the two meet in the files `render` writes.
 #![forbid(unsafe_code)]
 
-pub mod observe;
+pub mod agent;
+pub mod command;
+pub mod config;
+pub mod places;
+pub mod postgresql;
+pub mod services;
+pub mod state;
+
+#[cfg(test)]
+mod fixtures;

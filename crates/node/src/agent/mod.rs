@@ -1,0 +1,3 @@
+//! `tandem agent`
+pub mod auth;
+pub mod tokens;

@@ -1,0 +1,40 @@
+//! What a primary knows of its standby.
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+use super::session::{Commits, Server, answer};
+
+/// A walsender's standby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streaming {
+    /// `streaming`, `catchup`, `backup`, …
+    pub state: String,
+    /// `sync`, `async`, …
+    pub sync_state: String,
+    /// Bytes of WAL this server has flushed and the standby has not.
+    pub lag_bytes: u64,
+}
+
+/// The standby of that application name, if it is connected.
+pub async fn streaming(client: &Client, name: &str) -> Result<Option<Streaming>> {
+    let sql = "SELECT state, sync_state, \
+               greatest(0, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), flush_lsn))::int8 \
+               FROM pg_stat_replication WHERE application_name = $1 ORDER BY backend_start DESC LIMIT 1";
+    let row = answer(client.query_opt(sql, &[&name])).await?;
+    Ok(row.map(|row| Streaming {
+        state: row.get::<_, Option<String>>(0).unwrap_or_default(),
+        sync_state: row.get::<_, Option<String>>(1).unwrap_or_default(),
+        // Nothing flushed yet is told as NULL.
+        lag_bytes: row.get::<_, Option<i64>>(2).map_or(u64::MAX, i64::unsigned_abs),
+    }))
+}
+
+/// Makes the peer's slot where there is none: WAL is kept for it from now on.
+pub async fn ensure_slot(server: &Server, slot: &str) -> Result<()> {
+    let client = server.connect(Commits::Local).await?;
+    let sql = "SELECT pg_create_physical_replication_slot($1::text::name, true) \
+               WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1::text::name)";
+    answer(client.query(sql, &[&slot])).await?;
+    Ok(())
+}
