@@ -8,8 +8,11 @@
 pub mod agent;
 pub mod command;
 pub mod config;
+pub mod join;
+pub mod observe;
 pub mod places;
 pub mod postgresql;
+pub mod redis_role;
 pub mod services;
 pub mod state;
 

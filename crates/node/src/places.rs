@@ -46,11 +46,6 @@ impl Places {
         self.lib().join("state.json")
     }
 
-    /// The last transitions, with their reasons.
-    pub fn transitions(&self) -> PathBuf {
-        self.lib().join("transitions.json")
-    }
-
     /// What apply wrote, and what of a broken run is still to do.
     pub fn applied(&self) -> PathBuf {
         self.lib().join("applied.json")

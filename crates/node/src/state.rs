@@ -1,17 +1,12 @@
 //! The role state on disk: read with suspicion, replaced durably, each change with its reason.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use fsm::{State, VERSION};
 use host::files;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::observe::{Transition, record_transition};
 use crate::places::Places;
-
-/// Transitions kept.
-const TRANSITIONS_MAX: usize = 20;
 
 /// Why a node with such a file holds: PostgreSQL stays stopped, nothing is guessed.
 #[derive(Debug, thiserror::Error)]
@@ -78,40 +73,15 @@ pub fn save(places: &Places, state: &State, reason: &str) -> Result<()> {
         "{reason}"
     );
     let transition = Transition {
-        at: jiff::Timestamp::now().to_string(),
+        at: jiff::Timestamp::now(),
         from: before.map_or_else(|| "none".into(), |s| describe(&s)),
         to: describe(state),
         reason: reason.into(),
     };
     // Only shown: a full disk here must not undo what was decided.
-    if let Err(error) = remember(&places.transitions(), transition) {
-        tracing::warn!("the transition is not kept for 'tandem status': {error:#}");
+    if let Err(error) = record_transition(&places.lib(), &transition) {
+        tracing::warn!("the transition is not kept for 'tandem status': {error}");
     }
-    Ok(())
-}
-
-/// A change of the state, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    /// RFC 3339, UTC.
-    pub at: String,
-    pub from: String,
-    pub to: String,
-    pub reason: String,
-}
-
-/// The last transitions, the newest last.
-pub fn transitions(places: &Places) -> Vec<Transition> {
-    let text = files::read(&places.transitions()).ok().flatten();
-    text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
-}
-
-fn remember(path: &Path, transition: Transition) -> Result<()> {
-    let text = files::read(path)?;
-    let mut all: Vec<Transition> = text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
-    all.push(transition);
-    let start = all.len().saturating_sub(TRANSITIONS_MAX);
-    files::write(path, 0o644, None, serde_json::to_string_pretty(&all[start..])?.as_bytes())?;
     Ok(())
 }
 
@@ -123,6 +93,7 @@ pub fn describe(state: &State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::TRANSITIONS_FILE;
     use std::fs;
 
     const CLUSTER: Uuid = Uuid::from_u128(7);
@@ -142,13 +113,10 @@ mod tests {
         let paired = first.paired(first.next_join());
         save(&places, &paired, "n2 is in sync").unwrap();
         assert_eq!(load(&places, CLUSTER, "n1").unwrap(), Some(paired));
-        let told = transitions(&places);
-        assert_eq!(told.len(), 2);
-        assert_eq!(
-            (told[1].from.as_str(), told[1].to.as_str()),
-            ("primary solo e1 j0", "primary paired e1 j1")
-        );
-        assert_eq!(told[1].reason, "n2 is in sync");
+        let told = fs::read_to_string(places.lib().join(TRANSITIONS_FILE)).unwrap();
+        let last: Transition = serde_json::from_str(told.lines().nth(1).unwrap()).unwrap();
+        assert_eq!((last.from.as_str(), last.to.as_str()), ("primary solo e1 j0", "primary paired e1 j1"));
+        assert_eq!(last.reason, "n2 is in sync");
     }
 
     #[test]

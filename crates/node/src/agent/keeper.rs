@@ -1,0 +1,121 @@
+//! The role put into effect, again and again: what differs from the state is brought to it, what must not run is
+//! stopped.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use fsm::{Role, State};
+
+use super::{Agent, Held};
+use crate::postgresql::cluster::{self, Content};
+use crate::postgresql::include::{self, Names};
+use crate::redis_role::{self, Follows};
+
+impl Agent {
+    /// One pass. What fails is tried again at the next; nothing here promotes, demotes or removes.
+    ///
+    /// # Errors
+    /// Why the role is not in effect, for the log.
+    pub(super) async fn keep_role(self: &Arc<Self>) -> Result<()> {
+        let held = self.held.lock().await;
+        match &*held {
+            Ok(state) if matches!(state.role, Role::Primary | Role::Standby) => {
+                let done = self.take_role(state).await;
+                if done.is_err() {
+                    // A primary in limbo keeps its address: calls go on. One that never was up has none yet.
+                    self.write_role(state.role == Role::Primary && self.has_vip_leave())?;
+                }
+                done
+            }
+            other => self.hold(other).await,
+        }
+    }
+
+    async fn take_role(self: &Arc<Self>, state: &State) -> Result<()> {
+        let follows = Follows::of(&self.config, state.role);
+        self.write_redis_role(&follows)?;
+        let changed = self.write_include(state, &Names::of(&self.config, state))?;
+        let in_recovery = match self.server.in_recovery().await {
+            Ok(in_recovery) => {
+                if changed {
+                    self.server.reload().await?;
+                }
+                in_recovery
+            }
+            Err(problem) => {
+                self.start_postgresql(state, &problem).await?;
+                self.server.in_recovery().await.context("PostgreSQL was started, and does not answer yet")?
+            }
+        };
+        let is_standby = state.role == Role::Standby;
+        if in_recovery != is_standby {
+            self.stop_postgresql().await?;
+            bail!(
+                "PostgreSQL ran as {}, but this node is {}: it was stopped, its data is kept; see docs/runbook.md \
+                 'hold'",
+                if in_recovery { "standby" } else { "primary" },
+                state.role.as_str()
+            );
+        }
+        if redis_role::tell(&self.config, &follows).await.context("Redis")? {
+            tracing::info!(?follows, "Redis was told its role");
+        }
+        self.write_role(!is_standby)
+    }
+
+    /// Starts the stopped server; one that runs and does not answer is left alone: it may be recovering.
+    async fn start_postgresql(self: &Arc<Self>, state: &State, problem: &anyhow::Error) -> Result<()> {
+        let unit = self.config.postgresql_unit();
+        let data = &self.config.layout.paths.postgresql_data;
+        if cluster::is_running(data) && self.services.is_active(&unit) {
+            bail!("PostgreSQL runs, but does not answer: {problem:#}");
+        }
+        if cluster::content(data)? == Content::Absent {
+            bail!("there is no database in {}; 'tandem apply' or 'tandem join' makes it", data.display());
+        }
+        let is_copy = include::has_standby_signal(data);
+        if is_copy != (state.role == Role::Standby) {
+            bail!(
+                "the data in {} is {}, but this node is {}: nothing is started, the data is kept; see \
+                 docs/runbook.md 'hold'",
+                data.display(),
+                if is_copy { "a standby's" } else { "not a standby's" },
+                state.role.as_str()
+            );
+        }
+        self.clean_auto_conf()?;
+        tracing::info!(role = state.role.as_str(), "starting PostgreSQL");
+        self.with_services(move |services| services.start(&unit)).await
+    }
+
+    async fn stop_postgresql(self: &Arc<Self>) -> Result<()> {
+        let unit = self.config.postgresql_unit();
+        self.with_services(move |services| services.stop(&unit)).await
+    }
+
+    async fn hold(self: &Arc<Self>, held: &Held) -> Result<()> {
+        self.write_role(false)?;
+        let unit = self.config.postgresql_unit();
+        if self.services.is_active(&unit) {
+            tracing::warn!("this node holds: PostgreSQL is stopped, its data is kept");
+            self.stop_postgresql().await?;
+        }
+        match held {
+            Ok(state) => bail!("this node's role is {}: PostgreSQL stays stopped", state.role.as_str()),
+            Err(why) => bail!("this node holds: {why}"),
+        }
+    }
+
+    fn has_vip_leave(&self) -> bool {
+        host::files::read(&self.places.role()).is_ok_and(|text| text.as_deref() == Some("1\n"))
+    }
+
+    /// systemctl waits; the agent's other tasks go on.
+    async fn with_services(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&dyn crate::services::Services) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let services = Arc::clone(&self.services);
+        tokio::task::spawn_blocking(move || ask(&*services)).await.context("asking systemd")?
+    }
+}

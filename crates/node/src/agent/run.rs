@@ -1,0 +1,158 @@
+//! The agent's life: start, the tasks, the service manager's watchdog, the end.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use host::files;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing_subscriber::EnvFilter;
+
+use super::auth::{Door, Key};
+use super::{Agent, Held, http};
+use crate::command;
+use crate::config::Config;
+use crate::observe::{Observer, Place};
+use crate::places::Places;
+use crate::postgresql::Server;
+use crate::services::Services;
+use crate::state;
+
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+const ROLE_EVERY: Duration = Duration::from_secs(1);
+/// A problem that lasts is said again this often.
+const SAY_AGAIN_PASSES: u32 = 60;
+
+impl Agent {
+    /// Reads the state: what is unusable makes the node hold.
+    ///
+    /// # Errors
+    /// A service's user is missing.
+    pub fn new(places: Places, config: Config, services: Arc<dyn Services>) -> Result<Arc<Self>> {
+        let id = config.cluster.cluster.id;
+        let held: Held = match state::load(&places, id, &config.name) {
+            Ok(Some(state)) => Ok(state),
+            Ok(None) => Err(format!(
+                "{} is not there; 'tandem apply' makes the first node, 'tandem join' the second",
+                places.state().display()
+            )),
+            Err(unusable) => Err(unusable.to_string()),
+        };
+        let users = &config.layout.users;
+        Ok(Arc::new(Self {
+            server: Server::of(&config),
+            postgresql_user: command::user(&users.postgresql, "postgresql")?,
+            redis_user: command::user(&users.redis, "redis-server")?,
+            door: Door::new(Key::of(&config.secrets.cluster_key)),
+            held: Mutex::new(held),
+            snapshot: watch::Sender::new(None),
+            services,
+            config,
+            places,
+        }))
+    }
+
+    /// Where it listens: loopback, and the side the peer is on.
+    fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        let port = self.config.cluster.ports.agent;
+        let mut all = vec![IpAddr::from(Ipv4Addr::LOCALHOST), self.config.node()?.peer_side()];
+        all.dedup();
+        // A node that joins asks where its operator says: on either network.
+        let service = self.config.node()?.address;
+        if !all.contains(&service) {
+            all.push(service);
+        }
+        Ok(all.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    }
+}
+
+/// Runs until SIGTERM or SIGINT. The engines go on without it.
+///
+/// # Errors
+/// The configuration is wrong, or the system gives what an agent needs not.
+pub fn run(places: &Places, services: Arc<dyn Services>) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time().init();
+    let config = Config::load(places, &places.etc(), None)?;
+    let place = Place::load(&places.etc()).context("reading this node's configuration")?;
+    files::folder(&places.run(), 0o755, None).with_context(|| format!("making {}", places.run().display()))?;
+    let agent = Agent::new(places.clone(), config, services)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(live(agent, place))
+}
+
+async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    agent.write_role(false)?;
+    for address in agent.addresses()? {
+        tokio::spawn(http::serve(Arc::clone(&agent), address));
+    }
+    tokio::spawn(keep(Arc::clone(&agent)));
+    tokio::spawn(watch_node(Arc::clone(&agent), place));
+    // Ready before the role is: systemd waits for READY before it starts what is ordered after this unit, and the role
+    // asks systemd to start PostgreSQL.
+    tell(&[NotifyState::Ready]);
+    tracing::info!(node = agent.config.name, version = env!("CARGO_PKG_VERSION"), "the agent runs");
+    let every = sd_notify::watchdog_enabled().map_or(Duration::from_secs(5), |limit| limit / 3);
+    let mut alive = interval(every);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = alive.tick() => tell(&[NotifyState::Watchdog]),
+        }
+    }
+    tell(&[NotifyState::Stopping]);
+    // keepalived watches this: without an agent nobody knows whether this node may hold the address.
+    agent.write_role(false)?;
+    tracing::info!("the agent ends; PostgreSQL and Redis go on");
+    Ok(())
+}
+
+async fn keep(agent: Arc<Agent>) {
+    let mut every = interval(ROLE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut said, mut passes) = (String::new(), 0);
+    loop {
+        every.tick().await;
+        let problem = agent.keep_role().await.err().map(|e| format!("{e:#}")).unwrap_or_default();
+        passes += 1;
+        if problem == said && passes < SAY_AGAIN_PASSES {
+            continue;
+        }
+        match (problem.is_empty(), said.is_empty()) {
+            (false, _) => tracing::error!("{problem}"),
+            (true, false) => tracing::info!("the role is in effect"),
+            (true, true) => {}
+        }
+        (said, passes) = (problem, 0);
+    }
+}
+
+async fn watch_node(agent: Arc<Agent>, place: Place) {
+    let mut observer = Observer::new(place);
+    let mut every = interval(SAMPLE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        every.tick().await;
+        let snapshot = observer.sample().await;
+        let written = serde_json::to_vec(&snapshot)
+            .map_err(anyhow::Error::from)
+            .and_then(|text| Ok(files::write(&agent.places.status(), 0o644, None, &text)?));
+        if let Err(error) = written {
+            tracing::warn!("the snapshot cannot be written: {error:#}");
+        }
+        agent.snapshot.send_replace(Some(snapshot));
+    }
+}
+
+fn tell(what: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(what) {
+        tracing::debug!("telling the service manager: {error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! `applied.json`: what apply wrote on this node, and what of a run that broke is still to do.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use host::files;
+use render::Then;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::places::Places;
+
+const VERSION: u32 = 1;
+
+/// The record. Rewritten as a whole, durably, before and after every step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    pub version: u32,
+    pub cluster: Uuid,
+    pub node: String,
+    /// Every file apply wrote, or was about to write when it broke, by absolute path.
+    pub files: BTreeMap<String, Written>,
+    /// What changed files still ask for.
+    pub pending: Vec<Consequence>,
+    /// What the database was bootstrapped from last.
+    pub bootstrapped: Option<String>,
+    /// cluster.yaml and secrets.yaml as the agent read them.
+    pub agent_reads: Option<String>,
+    /// The last run came to its end.
+    pub complete: bool,
+}
+
+/// A file as apply wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    pub sha256: String,
+    pub mode: u32,
+    /// `user:group`.
+    pub owner: String,
+    /// Asked for when it changes, and when it goes.
+    pub then: Vec<Consequence>,
+    /// Below `replaced/`: what stood here before apply came.
+    pub original: Option<String>,
+}
+
+/// [`render::Then`], durable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consequence {
+    DaemonReload,
+    Run(Vec<String>),
+    Sysctl(String),
+    Enable(String),
+    Restart(String),
+    Reload(String),
+}
+
+impl From<&Then> for Consequence {
+    fn from(then: &Then) -> Self {
+        match then {
+            Then::DaemonReload => Self::DaemonReload,
+            Then::Run(words) => Self::Run(words.clone()),
+            Then::Sysctl(file) => Self::Sysctl(file.clone()),
+            Then::Enable(unit) => Self::Enable(unit.clone()),
+            Then::Restart(unit) => Self::Restart(unit.clone()),
+            Then::Reload(unit) => Self::Reload(unit.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for Consequence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DaemonReload => f.write_str("reload systemd"),
+            Self::Run(words) => write!(f, "run {}", words.join(" ")),
+            Self::Sysctl(file) => write!(f, "kernel settings of {file}"),
+            Self::Enable(unit) => write!(f, "enable {unit}"),
+            Self::Restart(unit) => write!(f, "restart {unit}"),
+            Self::Reload(unit) => write!(f, "reload {unit}"),
+        }
+    }
+}
+
+/// Each once and in order; what is restarted is not reloaded too.
+pub fn in_order(mut all: Vec<Consequence>) -> Vec<Consequence> {
+    all.sort();
+    all.dedup();
+    let restarted: Vec<String> = all
+        .iter()
+        .filter_map(|c| if let Consequence::Restart(unit) = c { Some(unit.clone()) } else { None })
+        .collect();
+    all.retain(|c| !matches!(c, Consequence::Reload(unit) if restarted.contains(unit)));
+    all
+}
+
+impl Applied {
+    fn new(cluster: Uuid, node: &str) -> Self {
+        Self {
+            version: VERSION,
+            cluster,
+            node: node.into(),
+            files: BTreeMap::new(),
+            pending: Vec::new(),
+            bootstrapped: None,
+            agent_reads: None,
+            complete: false,
+        }
+    }
+
+    /// Reads it; a new one where there is none.
+    ///
+    /// # Errors
+    /// It is damaged, or of another cluster or node.
+    pub fn load(places: &Places, cluster: Uuid, node: &str) -> Result<Self> {
+        let path = places.applied();
+        let Some(text) = files::read(&path).with_context(|| format!("reading {}", path.display()))? else {
+            return Ok(Self::new(cluster, node));
+        };
+        let applied: Self = serde_json::from_str(&text).with_context(|| {
+            format!("{} is damaged or of a newer Tandem; moved away, apply takes the files for foreign", path.display())
+        })?;
+        if applied.cluster != cluster || applied.node != node {
+            bail!(
+                "this machine is {} of the cluster {} already ({}); 'tandem apply --undo' takes that away",
+                applied.node,
+                applied.cluster,
+                path.display()
+            );
+        }
+        Ok(applied)
+    }
+
+    /// Writes it durably.
+    pub fn save(&self, places: &Places) -> Result<()> {
+        files::folder(&places.lib(), 0o700, None).with_context(|| format!("making {}", places.lib().display()))?;
+        let path = places.applied();
+        files::write_durably(&path, 0o600, None, serde_json::to_string_pretty(self)?.as_bytes())
+            .with_context(|| format!("writing {}", path.display()))
+    }
+}

@@ -1,0 +1,3 @@
+//! `tandem join`
+
+pub mod wire;
