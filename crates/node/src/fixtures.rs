@@ -30,18 +30,21 @@ pub fn config(name: &str) -> Config {
     Config { cluster, secrets, name: name.into(), layout }
 }
 
-/// The same, with everything below `root` and on the loopback ports given.
-pub fn config_below(root: &Path, name: &str, ports: &Ports) -> Config {
+/// The same, with everything below `root`, and the nodes at 127.0.0.11 and .12.
+pub fn config_below(root: &Path, name: &str, secrets: &Secrets, ports: &Ports) -> Config {
     let mut config = config(name);
+    config.secrets = secrets.clone();
     config.cluster.ports = *ports;
-    for node in &mut config.cluster.nodes {
-        node.address = [127, 0, 0, 1].into();
+    for (node, last) in config.cluster.nodes.iter_mut().zip(11u8..) {
+        node.address = [127, 0, 0, last].into();
         node.peer_address = None;
     }
+    let found = host::programs::found();
     let paths = &mut config.layout.paths;
+    paths.postgresql_bin = found.postgresql_bin;
     paths.postgresql_etc = root.join("etc/postgresql");
-    paths.postgresql_data = root.join("data");
-    paths.postgresql_socket = root.join("run");
+    paths.postgresql_data = root.join("lib/data");
+    paths.postgresql_socket = root.join("run/postgresql");
     paths.redis_etc = root.join("etc/redis");
     config
 }

@@ -20,12 +20,11 @@ impl Agent {
         let held = self.held.lock().await;
         match &*held {
             Ok(state) if matches!(state.role, Role::Primary | Role::Standby) => {
-                let done = self.take_role(state).await;
-                if done.is_err() {
-                    // A primary in limbo keeps its address: calls go on. One that never was up has none yet.
-                    self.write_role(state.role == Role::Primary && self.has_vip_leave())?;
+                if state.role == Role::Standby {
+                    self.write_role(false)?;
                 }
-                done
+                // A primary in limbo keeps its address: calls go on. One that never was up has none yet.
+                self.take_role(state).await
             }
             other => self.hold(other).await,
         }
@@ -57,10 +56,12 @@ impl Agent {
                 state.role.as_str()
             );
         }
-        if redis_role::tell(&self.config, &follows).await.context("Redis")? {
+        // The address follows PostgreSQL: a Redis that is away costs no call and no record.
+        self.write_role(!is_standby)?;
+        if redis_role::tell(&self.config, &follows).await.context("telling Redis its role")? {
             tracing::info!(?follows, "Redis was told its role");
         }
-        self.write_role(!is_standby)
+        Ok(())
     }
 
     /// Starts the stopped server; one that runs and does not answer is left alone: it may be recovering.
@@ -104,10 +105,6 @@ impl Agent {
             Ok(state) => bail!("this node's role is {}: PostgreSQL stays stopped", state.role.as_str()),
             Err(why) => bail!("this node holds: {why}"),
         }
-    }
-
-    fn has_vip_leave(&self) -> bool {
-        host::files::read(&self.places.role()).is_ok_and(|text| text.as_deref() == Some("1\n"))
     }
 
     /// systemctl waits; the agent's other tasks go on.

@@ -48,3 +48,6 @@ pub struct Agent {
     door: Door,
     snapshot: watch::Sender<Option<Snapshot>>,
 }
+
+#[cfg(test)]
+mod tests;

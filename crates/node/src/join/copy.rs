@@ -1,0 +1,179 @@
+//! The base copy: beside the data's place, then moved there when it is whole.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, bail};
+use host::{files, say};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use nix::unistd::User;
+
+use super::wire::Terms;
+use crate::command;
+use crate::config::Config;
+use crate::postgresql::cluster::{self, Content};
+
+/// Of what pg_basebackup said, kept for the error.
+const SAID_BYTES_MAX: usize = 8 << 10;
+
+/// Copies the primary's data into `data`. What was there and may be somebody's stays, under a dated name.
+///
+/// # Errors
+/// The copy broke (the next try starts over), or there is no place for it.
+pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<()> {
+    let data = &config.layout.paths.postgresql_data;
+    if cluster::is_running(data) {
+        bail!("PostgreSQL still runs on {}; nothing was copied", data.display());
+    }
+    let copy = cluster::beside(data, "joining");
+    if copy.exists() {
+        say!("  an earlier copy that broke is removed: {}", copy.display());
+        fs::remove_dir_all(&copy).with_context(|| format!("removing {}", copy.display()))?;
+    }
+    let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
+    files::folder(data.parent().unwrap_or(data), 0o755, owner)?;
+    room(data.parent().unwrap_or(data), terms.size_bytes)?;
+    base_backup(config, terms, user, &copy)?;
+    files::write_durably(&copy.join("standby.signal"), 0o600, owner, b"")?;
+    match cluster::content(data)? {
+        Content::Absent if data.exists() => fs::remove_dir(data)?,
+        Content::Absent => {}
+        Content::Pristine => {
+            fs::remove_dir_all(data).with_context(|| format!("removing the empty database in {}", data.display()))?;
+        }
+        Content::Used => {
+            let kept = cluster::keep_aside(data, stamp)?;
+            say!("  the database that was here is kept in {}", kept.display());
+        }
+    }
+    fs::rename(&copy, data).with_context(|| format!("moving the copy to {}", data.display()))?;
+    Ok(files::sync_folder(data.parent().unwrap_or(data))?)
+}
+
+/// A copy without room fails at its end, after minutes: asked before.
+fn room(folder: &Path, needed_bytes: u64) -> Result<()> {
+    let there = nix::sys::statvfs::statvfs(folder).with_context(|| format!("looking at {}", folder.display()))?;
+    let free_bytes = there.blocks_available() * there.fragment_size();
+    // A tenth more: WAL comes along.
+    if free_bytes < needed_bytes + needed_bytes / 10 {
+        bail!(
+            "the primary's databases take {}, and {} has {} free",
+            HumanBytes(needed_bytes),
+            folder.display(),
+            HumanBytes(free_bytes)
+        );
+    }
+    Ok(())
+}
+
+fn base_backup(config: &Config, terms: &Terms, user: &User, copy: &Path) -> Result<()> {
+    let port = config.cluster.ports.postgresql.to_string();
+    let host = terms.address.to_string();
+    let password = PasswordFile::write(config, user)?;
+    let program = config.layout.paths.postgresql_bin.join("pg_basebackup");
+    let mut command = command::as_user(&program, user);
+    command
+        .args(["-h", &host, "-p", &port, "-U", "replicator", "--no-password"])
+        .args(["--wal-method=stream", "--checkpoint=fast", "--progress", "--slot", &fsm::slot(&config.name), "-D"])
+        .arg(copy)
+        .env("PGPASSFILE", &password.0)
+        .env("PGAPPNAME", format!("{}_copy", config.name))
+        .env("PGCONNECT_TIMEOUT", "10")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("running {}", program.display()))?;
+    let said = follow(&mut child, terms.size_bytes)?;
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("the copy broke ({status}): {}; 'tandem join' starts it over", said.trim());
+    }
+    Ok(())
+}
+
+/// Shows the progress; returns what else was said.
+fn follow(child: &mut Child, size_bytes: u64) -> Result<String> {
+    let mut stderr = child.stderr.take().context("pg_basebackup has no standard error")?;
+    let bar = ProgressBar::new(size_bytes);
+    bar.set_style(ProgressStyle::with_template("  copying {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?);
+    let (mut said, mut line, mut piece) = (String::new(), Vec::new(), [0u8; 1024]);
+    let mut tenth_said = 0;
+    loop {
+        let n = stderr.read(&mut piece)?;
+        for byte in &piece[..n] {
+            if !matches!(byte, b'\n' | b'\r') {
+                line.push(*byte);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            match progress(&text) {
+                Some((done_bytes, all_bytes)) => {
+                    bar.set_length(all_bytes);
+                    bar.set_position(done_bytes);
+                    let tenth = done_bytes * 10 / all_bytes.max(1);
+                    // Without a terminal the bar is silent: one line each tenth instead.
+                    if bar.is_hidden() && tenth > tenth_said {
+                        tenth_said = tenth;
+                        say!("  copied {} of {}", HumanBytes(done_bytes), HumanBytes(all_bytes));
+                    }
+                }
+                None if said.len() < SAID_BYTES_MAX => {
+                    said.push_str(&text);
+                    said.push('\n');
+                }
+                None => {}
+            }
+        }
+        if n == 0 {
+            break;
+        }
+    }
+    said.push_str(&String::from_utf8_lossy(&line));
+    bar.finish_and_clear();
+    Ok(said)
+}
+
+/// `  24576/31360 kB (78%), 0/1 tablespace`
+fn progress(line: &str) -> Option<(u64, u64)> {
+    let (done, rest) = line.trim_start().split_once('/')?;
+    let (all, _) = rest.split_once(" kB")?;
+    Some((done.parse::<u64>().ok()? << 10, all.parse::<u64>().ok()? << 10))
+}
+
+/// The replicator's password where only PostgreSQL's user can read it, for as long as the copy takes.
+struct PasswordFile(PathBuf);
+
+impl PasswordFile {
+    fn write(config: &Config, user: &User) -> Result<Self> {
+        let folder = config.layout.paths.postgresql_data.parent().map_or_else(|| PathBuf::from("/tmp"), Path::to_owned);
+        let path = folder.join(".tandem-join.pgpass");
+        let _ = fs::remove_file(&path);
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let text = format!("*:*:*:replicator:{}\n", config.secrets.db_replicator);
+        files::write(&path, 0o600, Some((user.uid.as_raw(), user.gid.as_raw())), text.as_bytes())?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PasswordFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_from_its_own_lines_only() {
+        assert_eq!(progress("  24576/31360 kB (78%), 0/1 tablespace"), Some((24576 << 10, 31360 << 10)));
+        assert_eq!(progress("pg_basebackup: error: could not connect"), None);
+        assert_eq!(progress("waiting for checkpoint"), None);
+    }
+}
