@@ -26,15 +26,16 @@ impl Config {
     /// A file missing or wrong, a name that cluster.yaml does not list, a cluster of the shape dev.
     pub fn load(places: &Places, dir: &Path, name: Option<&str>) -> Result<Self> {
         let file = dir.join(CLUSTER_FILE);
-        let text =
-            files::read(&file).with_context(|| format!("reading {}", file.display()))?.with_context(|| {
+        let text = files::read(&file).with_context(|| format!("reading {}", file.display()))?.with_context(
+            || {
                 format!(
                     "there is no {}; write it with 'tandem init --node … --dir {}', or join an existing \
                          cluster with 'tandem join ADDRESS'",
                     file.display(),
                     dir.display()
                 )
-            })?;
+            },
+        )?;
         let cluster = Cluster::parse(&file.display().to_string(), &text)?;
         let secrets = Secrets::load(&dir.join(SECRETS_FILE), &cluster)?;
         let name = match name {

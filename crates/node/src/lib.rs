@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod apply;
 pub mod command;
 pub mod config;
+pub mod invite;
 pub mod join;
 pub mod observe;
 pub mod places;

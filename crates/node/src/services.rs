@@ -94,8 +94,9 @@ impl Services for Systemd {
     }
 
     fn last_words(&self, unit: &str) -> String {
-        let output =
-            Command::new("journalctl").args(["-u", unit, "-n", LOG_LINES, "--no-pager", "-o", "cat"]).output();
+        let output = Command::new("journalctl")
+            .args(["-u", unit, "-n", LOG_LINES, "--no-pager", "-o", "cat"])
+            .output();
         output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
     }
 }

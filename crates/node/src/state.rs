@@ -23,7 +23,8 @@ pub enum Unusable {
     OtherNode { file: String, found: String, expected: String },
 }
 
-const CURE: &str = "if the other node is primary, join again with 'tandem join ADDRESS --rejoin'; else restore the file";
+const CURE: &str =
+    "if the other node is primary, join again with 'tandem join ADDRESS --rejoin'; else restore the file";
 
 /// The state, if there is one.
 ///
@@ -61,7 +62,8 @@ pub fn load(places: &Places, cluster: Uuid, node: &str) -> Result<Option<State>,
 pub fn save(places: &Places, state: &State, reason: &str) -> Result<()> {
     let path = places.state();
     let before = files::read(&path).ok().flatten().and_then(|t| serde_json::from_str::<State>(&t).ok());
-    files::folder(&places.lib(), 0o700, None).with_context(|| format!("making {}", places.lib().display()))?;
+    files::folder(&places.lib(), 0o700, None)
+        .with_context(|| format!("making {}", places.lib().display()))?;
     let text = serde_json::to_string_pretty(state)?;
     files::write_durably(&path, 0o600, None, text.as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use spec::PORT_OFFSET_MAX;
 
-use crate::{dev, documents, init, render_command};
+use crate::{dev, documents, init, node_command, render_command};
 
 #[derive(Parser)]
 #[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
@@ -39,6 +39,17 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Make this server the node that cluster.yaml describes; the changes are shown first.
+    Apply(node_command::ApplyArgs),
+    /// Print a one-time token for the second node.
+    Invite {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this server the second node, from the first.
+    Join(node_command::JoinArgs),
+    /// Keep this node in its role; run by its unit.
+    Agent,
     /// Run the dev node.
     Dev {
         #[command(subcommand)]
@@ -132,6 +143,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Init { pair, place, .. } => init::pair(&place.dir, pair),
         Command::Render { node, out, place } => render_command::run(&place.dir, &node, &out),
         Command::Documents { man, completion } => documents::run(Cli::command(), &man, &completion),
+        Command::Apply(args) => node_command::apply(args),
+        Command::Invite { json } => node_command::invite(json),
+        Command::Join(args) => node_command::join(args),
+        Command::Agent => node_command::agent(),
         Command::Dev { command } => match command {
             Dev::Up { place, ports } => dev::up(&place.dir, ports.port_offset),
             Dev::Down { place, purge } => dev::down(&place.dir, purge),

@@ -5,6 +5,7 @@ mod cli;
 mod dev;
 mod documents;
 mod init;
+mod node_command;
 mod render_command;
 
 use std::process::ExitCode;

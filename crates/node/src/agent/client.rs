@@ -94,7 +94,8 @@ impl Client {
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
         let body = serde_json::to_vec(body)?;
         let signed = self.sign("POST", path, &body)?;
-        let mut request = self.agent.post(format!("{}{path}", self.base));
+        let mut request =
+            self.agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
         for (name, value) in &signed {
             request = request.header(*name, value);
         }

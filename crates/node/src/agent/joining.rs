@@ -69,7 +69,8 @@ impl Agent {
         // Before it is told: a token that was seen to work must never work again.
         tokens::consume(&file, &opened, &by)?;
         tracing::info!(node, "a node joins with a token");
-        let welcome = serde_json::to_vec(&Welcome { cluster_yaml, secrets_yaml, terms }).map_err(anyhow::Error::from)?;
+        let welcome = serde_json::to_vec(&Welcome { cluster_yaml, secrets_yaml, terms })
+            .map_err(anyhow::Error::from)?;
         Ok(opened.seal(signature, &welcome)?)
     }
 
@@ -132,7 +133,8 @@ impl Agent {
         let paired = state.paired(at);
         let places = self.places.clone();
         let saved = paired.clone();
-        let reason = format!("{name} streams and confirmed a commit: every acknowledged write is on both nodes");
+        let reason =
+            format!("{name} streams and confirmed a commit: every acknowledged write is on both nodes");
         tokio::task::spawn_blocking(move || state::save(&places, &saved, &reason))
             .await
             .context("writing the state")??;

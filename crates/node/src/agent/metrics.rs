@@ -22,7 +22,11 @@ pub fn text(snapshot: &Snapshot) -> String {
     gauge("tandem_node_role", "This node's role and mode, as labels.", &[(labels, 1.0)]);
     gauge("tandem_epoch", "The epoch this node is in.", &plain(s.epoch.unwrap_or(0) as f64));
     gauge("tandem_join", "The join of the epoch.", &plain(s.join.unwrap_or(0) as f64));
-    gauge("tandem_vip_held", "Whether this node has the virtual address.", &yes(s.vip.as_ref().is_some_and(|v| v.held)));
+    gauge(
+        "tandem_vip_held",
+        "Whether this node has the virtual address.",
+        &yes(s.vip.as_ref().is_some_and(|v| v.held)),
+    );
     gauge("tandem_postgresql_up", "PostgreSQL answered.", &yes(s.postgresql.running));
     gauge("tandem_postgresql_writable", "PostgreSQL takes writes.", &yes(s.postgresql.writable));
     gauge(
@@ -31,8 +35,11 @@ pub fn text(snapshot: &Snapshot) -> String {
         &plain(s.postgresql.writes_waiting as f64),
     );
     let lags = s.postgresql.standbys.iter().filter_map(|standby| {
-        let labels =
-            format!("{{standby=\"{}\",sync_state=\"{}\"}}", plain_label(&standby.name), plain_label(&standby.sync_state));
+        let labels = format!(
+            "{{standby=\"{}\",sync_state=\"{}\"}}",
+            plain_label(&standby.name),
+            plain_label(&standby.sync_state)
+        );
         Some((labels, standby.flush_lag_bytes? as f64))
     });
     gauge("tandem_standby_flush_lag_bytes", "WAL not yet on the standby's disk.", &lags.collect::<Vec<_>>());

@@ -29,7 +29,7 @@ use crate::postgresql::Server;
 use crate::services::Services;
 use auth::Door;
 
-pub use run::run;
+pub use run::{Configured, configure, run};
 
 /// What the node is, or why it holds.
 pub type Held = Result<State, String>;

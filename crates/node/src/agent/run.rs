@@ -70,19 +70,34 @@ impl Agent {
     }
 }
 
+/// What the agent starts from.
+pub struct Configured {
+    config: Config,
+    place: Place,
+}
+
+/// Reads the configuration, before anything is bound or started.
+///
+/// # Errors
+/// It is wrong: starting again would not help.
+pub fn configure(places: &Places) -> Result<Configured> {
+    let config = Config::load(places, &places.etc(), None)?;
+    let place = Place::load(&places.etc()).context("reading this node's configuration")?;
+    Ok(Configured { config, place })
+}
+
 /// Runs until SIGTERM or SIGINT. The engines go on without it.
 ///
 /// # Errors
-/// The configuration is wrong, or the system gives what an agent needs not.
-pub fn run(places: &Places, services: Arc<dyn Services>) -> Result<()> {
+/// The system gives what an agent needs not.
+pub fn run(places: &Places, services: Arc<dyn Services>, configured: Configured) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time().init();
-    let config = Config::load(places, &places.etc(), None)?;
-    let place = Place::load(&places.etc()).context("reading this node's configuration")?;
-    files::folder(&places.run(), 0o755, None).with_context(|| format!("making {}", places.run().display()))?;
-    let agent = Agent::new(places.clone(), config, services)?;
+    files::folder(&places.run(), 0o755, None)
+        .with_context(|| format!("making {}", places.run().display()))?;
+    let agent = Agent::new(places.clone(), configured.config, services)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(live(agent, place))
+    runtime.block_on(live(agent, configured.place))
 }
 
 async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {

@@ -108,7 +108,8 @@ impl Node {
             paths.postgresql_etc.join("pg_hba.conf").display(),
             paths.postgresql_etc.join("pg_ident.conf").display(),
         );
-        let hba = "local all postgres peer map=tandem\nhost replication replicator 127.0.0.0/8 scram-sha-256\n";
+        let hba =
+            "local all postgres peer map=tandem\nhost replication replicator 127.0.0.0/8 scram-sha-256\n";
         for (file, text) in [
             ("postgresql.conf", conf.as_str()),
             ("pg_hba.conf", hba),
@@ -162,7 +163,10 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
         eprintln!("SKIPPED: not root, or no user 'postgres': two servers of another user cannot be run");
         return;
     };
-    let dir = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let dir = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
     let ports = Ports {
         postgresql: testkit::free_port(),
         agent: testkit::free_port(),
@@ -176,7 +180,10 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     // The first node: a primary that waits for nobody.
     cluster::make(&n1.services.bin, &n1.config.layout.paths.postgresql_data, &user).unwrap();
     assert_eq!(cluster::content(&n1.services.data).unwrap(), cluster::Content::Pristine);
-    assert!(!cluster::ensure_checksums(&n1.services.bin, &n1.services.data, &user).unwrap(), "made with checksums");
+    assert!(
+        !cluster::ensure_checksums(&n1.services.bin, &n1.services.data, &user).unwrap(),
+        "made with checksums"
+    );
     state::save(&n1.places, &State::first_primary(fixtures::CLUSTER, "n1"), "first node").unwrap();
     std::fs::create_dir_all(n1.places.etc()).unwrap();
     std::fs::write(n1.places.etc().join(spec::CLUSTER_FILE), "the cluster").unwrap();
@@ -217,10 +224,15 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
         }
     })
     .await;
-    for (said, says) in refused.iter().zip(["not one of this node's", "and 9 there", "not 'n7'", "used already"]) {
+    for (said, says) in
+        refused.iter().zip(["not one of this node's", "and 9 there", "not 'n7'", "used already"])
+    {
         assert!(said.contains(says), "{said}");
     }
-    assert_eq!((welcome.cluster_yaml.as_str(), welcome.secrets_yaml.as_str()), ("the cluster", "the secrets"));
+    assert_eq!(
+        (welcome.cluster_yaml.as_str(), welcome.secrets_yaml.as_str()),
+        ("the cluster", "the secrets")
+    );
     let terms = welcome.terms;
     assert_eq!((terms.primary.as_str(), terms.node.as_str(), terms.at.join), ("n1", "n2", 1));
 
@@ -276,12 +288,17 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     .await;
     assert!(twice.contains("joined already"), "{twice}");
     n2.listen(&second).await;
-    let to_standby = blocking(move || error(ask::with_token(&base.replace(".11:", ".12:"), &token, None, "15"))).await;
-    assert!(to_standby.contains("is standby") && to_standby.contains("tandem join 127.0.0.11"), "{to_standby}");
+    let to_standby =
+        blocking(move || error(ask::with_token(&base.replace(".11:", ".12:"), &token, None, "15"))).await;
+    assert!(
+        to_standby.contains("is standby") && to_standby.contains("tandem join 127.0.0.11"),
+        "{to_standby}"
+    );
 
     // The standby is gone: a commit waits, and a restarted agent keeps it waiting.
     n2.services.run("stop").unwrap();
-    let waits = tokio::time::timeout(Duration::from_secs(2), sql.batch_execute("INSERT INTO t VALUES (2)")).await;
+    let waits =
+        tokio::time::timeout(Duration::from_secs(2), sql.batch_execute("INSERT INTO t VALUES (2)")).await;
     assert!(waits.is_err(), "a paired primary acknowledged alone");
     keep_role(&n1.agent()).await;
     keep_role(&second).await;

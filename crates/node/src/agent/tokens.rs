@@ -71,12 +71,7 @@ pub fn make(file: &Path, now_s: i64) -> Result<String> {
     let text = format!("{PREFIX}{}", hex::encode(random));
     let token = Token::parse(&text)?;
     let mut all = read(file)?;
-    all.push(Kept {
-        id: token.id,
-        key: hex::encode(token.key.0),
-        expires_s: now_s + LIFE_S,
-        used: None,
-    });
+    all.push(Kept { id: token.id, key: hex::encode(token.key.0), expires_s: now_s + LIFE_S, used: None });
     let start = all.len().saturating_sub(TOKENS_MAX);
     write(file, &all[start..])?;
     Ok(text)
@@ -86,7 +81,13 @@ pub fn make(file: &Path, now_s: i64) -> Result<String> {
 ///
 /// # Errors
 /// [`Refused`] as the inner value.
-pub fn open(file: &Path, id: &str, body: &[u8], signature: &str, now_s: i64) -> Result<Result<Opened, Refused>> {
+pub fn open(
+    file: &Path,
+    id: &str,
+    body: &[u8],
+    signature: &str,
+    now_s: i64,
+) -> Result<Result<Opened, Refused>> {
     let kept = read(file)?.into_iter().find(|kept| same(&kept.id, id));
     let Some(kept) = kept else { return Ok(Err(Refused::Unknown)) };
     let mut bytes = [0u8; 32];
@@ -192,7 +193,8 @@ fn read(file: &Path) -> Result<Vec<Kept>> {
 
 fn write(file: &Path, all: &[Kept]) -> Result<()> {
     let text = serde_json::to_string_pretty(all)?;
-    files::write_durably(file, 0o600, None, text.as_bytes()).with_context(|| format!("writing {}", file.display()))
+    files::write_durably(file, 0o600, None, text.as_bytes())
+        .with_context(|| format!("writing {}", file.display()))
 }
 
 #[cfg(test)]
@@ -230,7 +232,9 @@ mod tests {
         let file = dir.path().join("tokens.json");
         let token = Token::parse(&make(&file, NOW).unwrap()).unwrap();
         let signature = token.sign(b"{}");
-        let tried = |id: &str, body: &[u8], signature: &str, now| open(&file, id, body, signature, now).unwrap().err();
+        let tried = |id: &str, body: &[u8], signature: &str, now| {
+            open(&file, id, body, signature, now).unwrap().err()
+        };
         assert_eq!(tried("00000000", b"{}", &signature, NOW), Some(Refused::Unknown));
         assert_eq!(tried(&token.id, b"{ }", &signature, NOW), Some(Refused::Unknown));
         assert_eq!(tried(&token.id, b"{}", "", NOW), Some(Refused::Unknown));

@@ -48,7 +48,11 @@ pub fn text(changes: &[Change], mask: &Mask) -> String {
         match (change.kind, &change.wanted) {
             (Kind::Create, Some(file)) => {
                 let lines = file.contents.lines().count();
-                let _ = writeln!(text, "new      {target} ({lines} lines, {:04o} {}:{})", file.mode, file.user, file.group);
+                let _ = writeln!(
+                    text,
+                    "new      {target} ({lines} lines, {:04o} {}:{})",
+                    file.mode, file.user, file.group
+                );
             }
             (Kind::Permissions, Some(file)) => {
                 let _ = writeln!(text, "mode     {target} ({:04o} {}:{})", file.mode, file.user, file.group);
@@ -57,10 +61,17 @@ pub fn text(changes: &[Change], mask: &Mask) -> String {
                 let before = change.before.as_deref().unwrap_or_default();
                 let after = wanted.as_ref().map_or("", |file| file.contents.as_str());
                 let (before, after) = (mask_secret_lines(before, mask), mask.over(after));
-                let (from, to) = (format!("a{target}"), wanted.as_ref().map_or("/dev/null".into(), |_| format!("b{target}")));
+                let (from, to) = (
+                    format!("a{target}"),
+                    wanted.as_ref().map_or("/dev/null".into(), |_| format!("b{target}")),
+                );
                 let word = if change.kind == Kind::Remove { "remove  " } else { "replace " };
                 let _ = writeln!(text, "{word} {target}");
-                let _ = write!(text, "{}", TextDiff::from_lines(&before, &after).unified_diff().header(&from, &to));
+                let _ = write!(
+                    text,
+                    "{}",
+                    TextDiff::from_lines(&before, &after).unified_diff().header(&from, &to)
+                );
             }
         }
     }
@@ -74,7 +85,7 @@ fn mask_secret_lines(text: &str, mask: &Mask) -> String {
     let hide = |line: &str| {
         let lower = line.to_ascii_lowercase();
         let is_comment = lower.trim_start().starts_with('#');
-        let named = WORDS.iter().find_map(|word| lower.find(word).map(|at| at + word.len()));
+        let named = WORDS.iter().filter_map(|word| lower.find(word).map(|at| at + word.len())).min();
         match named {
             Some(at) if !is_comment && line.is_char_boundary(at) && !line.contains(MASK) => {
                 format!("{} {MASK}", &line[..at])

@@ -36,6 +36,8 @@ pub struct Applied {
 #[serde(deny_unknown_fields)]
 pub struct Written {
     pub sha256: String,
+    /// What apply had written before: a run that broke may have left it.
+    pub previous: Option<String>,
     pub mode: u32,
     /// `user:group`.
     pub owner: String,
@@ -119,7 +121,10 @@ impl Applied {
             return Ok(Self::new(cluster, node));
         };
         let applied: Self = serde_json::from_str(&text).with_context(|| {
-            format!("{} is damaged or of a newer Tandem; moved away, apply takes the files for foreign", path.display())
+            format!(
+                "{} is damaged or of a newer Tandem; moved away, apply takes the files for foreign",
+                path.display()
+            )
         })?;
         if applied.cluster != cluster || applied.node != node {
             bail!(
@@ -134,7 +139,8 @@ impl Applied {
 
     /// Writes it durably.
     pub fn save(&self, places: &Places) -> Result<()> {
-        files::folder(&places.lib(), 0o700, None).with_context(|| format!("making {}", places.lib().display()))?;
+        files::folder(&places.lib(), 0o700, None)
+            .with_context(|| format!("making {}", places.lib().display()))?;
         let path = places.applied();
         files::write_durably(&path, 0o600, None, serde_json::to_string_pretty(self)?.as_bytes())
             .with_context(|| format!("writing {}", path.display()))

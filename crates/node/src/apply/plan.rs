@@ -43,6 +43,7 @@ impl Wanted {
     pub fn written(&self) -> Written {
         Written {
             sha256: sha256(self.contents.as_bytes()),
+            previous: None,
             mode: self.mode,
             owner: format!("{}:{}", self.user, self.group),
             then: self.then.clone(),

@@ -40,7 +40,8 @@ impl Writer<'_> {
             (self.between)()?;
             self.keep(change).with_context(|| format!("keeping {}", change.target))?;
             (self.between)()?;
-            self.make(change, &mut owners).with_context(|| format!("{} {}", change.kind.as_str(), change.target))?;
+            self.make(change, &mut owners)
+                .with_context(|| format!("{} {}", change.kind.as_str(), change.target))?;
         }
         (self.between)()?;
         while let Some(next) = applied.pending.first().cloned() {
@@ -61,21 +62,26 @@ impl Writer<'_> {
         let mut pending = std::mem::take(&mut applied.pending);
         pending.extend(changes.iter().flat_map(|change| change.then.iter().cloned()));
         applied.pending = in_order(pending);
-        applied.complete = false;
+        let complete = std::mem::replace(&mut applied.complete, false);
         for file in wanted {
+            let mut next = file.written();
             let before = applied.files.get(&file.target);
-            let known = before.and_then(|w| w.original.clone()).filter(|kept| self.places.replaced().join(kept).exists());
-            let foreign = changes.iter().find(|c| c.target == file.target).and_then(|c| c.before.as_deref());
-            let foreign = foreign.filter(|text| {
-                before.is_none_or(|w| w.sha256 != sha256(text.as_bytes())) && sha256(text.as_bytes()) != file.written().sha256
-            });
-            // The first thing that was not ours is what `--undo` brings back.
-            let original = match (known, before.is_some_and(|_| applied.complete), foreign) {
-                (Some(known), _, _) => Some(known),
-                (None, _, Some(_)) => Some(format!("{}/{}", self.stamp, file.target.trim_start_matches('/'))),
-                (None, _, None) => None,
-            };
-            applied.files.insert(file.target.clone(), super::journal::Written { original, ..file.written() });
+            if let Some(before) = before {
+                let same = before.sha256 == next.sha256;
+                next.previous = if same { before.previous.clone() } else { Some(before.sha256.clone()) };
+                next.original =
+                    before.original.clone().filter(|name| self.places.replaced().join(name).exists());
+            }
+            let there = changes.iter().find(|c| c.target == file.target).and_then(|c| c.before.as_deref());
+            let there = there.map(|text| sha256(text.as_bytes()));
+            let is_foreign =
+                there.is_some_and(|sha| sha != next.sha256 && next.previous.as_ref() != Some(&sha));
+            // What stood here before apply ever came is what `--undo` brings back; an edit of our file is not that.
+            let may_be_first = before.is_none() || !complete;
+            if next.original.is_none() && is_foreign && may_be_first {
+                next.original = Some(format!("{}/{}", self.stamp, file.target.trim_start_matches('/')));
+            }
+            applied.files.insert(file.target.clone(), next);
         }
         applied.save(self.places)
     }
@@ -94,7 +100,12 @@ impl Writer<'_> {
         files::folder(&self.places.replaced(), 0o700, None)?;
         fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
         let there = fs::metadata(&path)?;
-        files::write_durably(&kept, there.mode() & 0o7777, Some((there.uid(), there.gid())), &fs::read(&path)?)?;
+        files::write_durably(
+            &kept,
+            there.mode() & 0o7777,
+            Some((there.uid(), there.gid())),
+            &fs::read(&path)?,
+        )?;
         Ok(())
     }
 
@@ -107,7 +118,10 @@ impl Writer<'_> {
         let (user, group) = owners.of(&wanted.user, &wanted.group)?;
         if change.kind == Kind::Permissions {
             lchown(&path, Some(user), Some(group))?;
-            return Ok(fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(wanted.mode))?);
+            return Ok(fs::set_permissions(
+                &path,
+                std::os::unix::fs::PermissionsExt::from_mode(wanted.mode),
+            )?);
         }
         make_folders(path.parent().unwrap_or(&path), wanted, (user, group))?;
         files::write_durably(&path, wanted.mode, Some((user, group)), wanted.contents.as_bytes())?;
@@ -124,7 +138,9 @@ impl Writer<'_> {
             }
             Consequence::Sysctl(file) => {
                 // A container may not set all of them: said, not fatal.
-                if let Err(error) = crate::command::run(Command::new("sysctl").args(["-q", "-p", file]), "sysctl") {
+                if let Err(error) =
+                    crate::command::run(Command::new("sysctl").args(["-q", "-p", file]), "sysctl")
+                {
                     say!("  note: not every kernel setting could be set here: {error:#}");
                 }
                 Ok(())
@@ -165,5 +181,6 @@ fn make_folders(folder: &Path, wanted: &Wanted, owner: (u32, u32)) -> Result<()>
         make_folders(above, wanted, owner)?;
     }
     let of_service = !wanted.target.starts_with("/etc/systemd") && wanted.user != "root";
-    files::folder(folder, 0o755, of_service.then_some(owner)).with_context(|| format!("making {}", folder.display()))
+    files::folder(folder, 0o755, of_service.then_some(owner))
+        .with_context(|| format!("making {}", folder.display()))
 }

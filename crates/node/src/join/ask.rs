@@ -47,7 +47,9 @@ pub fn with_token(base: &str, token: &str, node: Option<&str>, postgresql: &str)
         .header(TOKEN_SIGNATURE, &signature)
         .send(&body[..])
         .with_context(|| {
-            format!("no agent answers at {base}; is 'tandem-agent' running on the first node, and its port open?")
+            format!(
+                "no agent answers at {base}; is 'tandem-agent' running on the first node, and its port open?"
+            )
         })?;
     let answer = client::read(response)?;
     if answer.status != 200 {

@@ -42,7 +42,8 @@ pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<
         Content::Absent if data.exists() => fs::remove_dir(data)?,
         Content::Absent => {}
         Content::Pristine => {
-            fs::remove_dir_all(data).with_context(|| format!("removing the empty database in {}", data.display()))?;
+            fs::remove_dir_all(data)
+                .with_context(|| format!("removing the empty database in {}", data.display()))?;
         }
         Content::Used => {
             let kept = cluster::keep_aside(data, stamp)?;
@@ -55,7 +56,8 @@ pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<
 
 /// A copy without room fails at its end, after minutes: asked before.
 fn room(folder: &Path, needed_bytes: u64) -> Result<()> {
-    let there = nix::sys::statvfs::statvfs(folder).with_context(|| format!("looking at {}", folder.display()))?;
+    let there =
+        nix::sys::statvfs::statvfs(folder).with_context(|| format!("looking at {}", folder.display()))?;
     let free_bytes = there.blocks_available() * there.fragment_size();
     // A tenth more: WAL comes along.
     if free_bytes < needed_bytes + needed_bytes / 10 {
@@ -77,7 +79,14 @@ fn base_backup(config: &Config, terms: &Terms, user: &User, copy: &Path) -> Resu
     let mut command = command::as_user(&program, user);
     command
         .args(["-h", &host, "-p", &port, "-U", "replicator", "--no-password"])
-        .args(["--wal-method=stream", "--checkpoint=fast", "--progress", "--slot", &fsm::slot(&config.name), "-D"])
+        .args([
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--progress",
+            "--slot",
+            &fsm::slot(&config.name),
+            "-D",
+        ])
         .arg(copy)
         .env("PGPASSFILE", &password.0)
         .env("PGAPPNAME", format!("{}_copy", config.name))
@@ -99,7 +108,9 @@ fn base_backup(config: &Config, terms: &Terms, user: &User, copy: &Path) -> Resu
 fn follow(child: &mut Child, size_bytes: u64) -> Result<String> {
     let mut stderr = child.stderr.take().context("pg_basebackup has no standard error")?;
     let bar = ProgressBar::new(size_bytes);
-    bar.set_style(ProgressStyle::with_template("  copying {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "  copying {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    )?);
     let (mut said, mut line, mut piece) = (String::new(), Vec::new(), [0u8; 1024]);
     let mut tenth_said = 0;
     loop {
@@ -150,7 +161,12 @@ struct PasswordFile(PathBuf);
 
 impl PasswordFile {
     fn write(config: &Config, user: &User) -> Result<Self> {
-        let folder = config.layout.paths.postgresql_data.parent().map_or_else(|| PathBuf::from("/tmp"), Path::to_owned);
+        let folder = config
+            .layout
+            .paths
+            .postgresql_data
+            .parent()
+            .map_or_else(|| PathBuf::from("/tmp"), Path::to_owned);
         let path = folder.join(".tandem-join.pgpass");
         let _ = fs::remove_file(&path);
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;

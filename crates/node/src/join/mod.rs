@@ -7,4 +7,7 @@
 
 pub mod ask;
 pub mod copy;
+mod run;
 pub mod wire;
+
+pub use run::{Options, run};

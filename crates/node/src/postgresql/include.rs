@@ -136,7 +136,10 @@ mod tests {
         let standby = State::joined_standby(config.cluster.cluster.id, "n2", "n1", at);
         let says = text(&config, &standby, &Names::of(&config, &standby));
         assert!(says.contains("synchronous_standby_names = ''"), "{says}");
-        assert!(says.contains("host=198.18.78.11 ") && says.contains(" application_name=n2_e2_j5 "), "{says}");
+        assert!(
+            says.contains("host=198.18.78.11 ") && says.contains(" application_name=n2_e2_j5 "),
+            "{says}"
+        );
         assert!(says.contains("primary_slot_name = 'tandem_n2'"), "{says}");
     }
 
@@ -144,8 +147,11 @@ mod tests {
     fn a_base_copy_s_settings_do_not_outlive_the_copy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("postgresql.auto.conf");
-        fs::write(&path, "# kept\nsynchronous_standby_names = 'x'\n Primary_Conninfo='y'\nwork_mem = '5MB'\n")
-            .unwrap();
+        fs::write(
+            &path,
+            "# kept\nsynchronous_standby_names = 'x'\n Primary_Conninfo='y'\nwork_mem = '5MB'\n",
+        )
+        .unwrap();
         clean_auto_conf(dir.path(), None).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "# kept\nwork_mem = '5MB'\n");
     }

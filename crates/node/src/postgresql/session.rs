@@ -67,12 +67,9 @@ impl Server {
             });
             Ok::<_, tokio_postgres::Error>(client)
         };
-        timeout(CONNECT, connecting)
-            .await
-            .context("PostgreSQL does not answer on its socket")?
-            .with_context(|| {
-                format!("connecting to PostgreSQL at {} as {}", self.socket.display(), self.user)
-            })
+        timeout(CONNECT, connecting).await.context("PostgreSQL does not answer on its socket")?.with_context(
+            || format!("connecting to PostgreSQL at {} as {}", self.socket.display(), self.user),
+        )
     }
 
     /// Whether it runs as a standby.

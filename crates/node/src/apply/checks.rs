@@ -1,0 +1,157 @@
+//! What must be so before anything is written. Each refusal names the cure.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::Uid;
+use spec::Shape;
+
+use crate::config::Config;
+use crate::places::Places;
+
+/// Debian's releases this is built and tested for.
+const RELEASES: [&str; 2] = ["12", "13"];
+const DOUBLE_PACKAGE: &str = "tandem-media-double";
+
+/// Root, and a system that is supported.
+pub fn system(places: &Places) -> Result<()> {
+    if !Uid::effective().is_root() {
+        bail!("this changes the system and needs root; type: sudo tandem …");
+    }
+    let text = fs::read_to_string(places.at("/etc/os-release")).context("reading /etc/os-release")?;
+    supported(&text)
+}
+
+fn supported(os_release: &str) -> Result<()> {
+    let value = |key: &str| {
+        let line = os_release.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
+        line.map(|v| v.trim_matches('"').to_owned()).unwrap_or_default()
+    };
+    let (id, version) = (value("ID"), value("VERSION_ID"));
+    if id != "debian" || !RELEASES.contains(&version.as_str()) {
+        let name = value("PRETTY_NAME");
+        let name = if name.is_empty() { format!("{id} {version}") } else { name };
+        bail!("{name} is not supported: install Debian 13 (12 works too), then this package, and try again");
+    }
+    Ok(())
+}
+
+/// A server's node may not hold the test program that stands in for FreeSWITCH.
+pub fn no_double(config: &Config) -> Result<()> {
+    if config.cluster.shape == Shape::Node && is_installed(DOUBLE_PACKAGE) {
+        bail!(
+            "the package {DOUBLE_PACKAGE} is a test program for labs, and this is a server (shape: node); type: apt purge \
+             {DOUBLE_PACKAGE}"
+        );
+    }
+    Ok(())
+}
+
+/// dpkg's word on a package.
+pub fn is_installed(package: &str) -> bool {
+    let output = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]).output();
+    output.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).trim() == "installed")
+}
+
+/// FreeSWITCH is the operator's own package; without it there is no media.
+pub fn media(config: &Config, places: &Places) -> Result<()> {
+    let program = config.layout.paths.freeswitch_prefix.join("bin/freeswitch");
+    let double = places.etc().join("lab").exists() && is_installed(DOUBLE_PACKAGE);
+    if program.exists() || double {
+        return Ok(());
+    }
+    bail!(
+        "FreeSWITCH is not installed ({} is not there): install your FreeSWITCH packages, or say where it is with \
+         paths.freeswitch_prefix in cluster.yaml",
+        program.display()
+    );
+}
+
+/// A listening socket, as `ss` tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listener {
+    protocol: String,
+    port: u16,
+    program: String,
+    pid: u32,
+}
+
+/// No port may be somebody else's. Ours are known by their unit.
+pub fn ports(config: &Config, units: &[String]) -> Result<()> {
+    let output = Command::new("ss")
+        .args(["-H", "-l", "-n", "-t", "-u", "-p"])
+        .output()
+        .context("running ss (Debian package 'iproute2')")?;
+    let listeners = listeners(&String::from_utf8_lossy(&output.stdout));
+    let wanted: BTreeMap<u16, &str> = config
+        .cluster
+        .ports
+        .named()
+        .into_iter()
+        .filter(|(key, _)| *key != "fs_direct")
+        .map(|(k, p)| (p, k))
+        .collect();
+    for listener in &listeners {
+        let Some(key) = wanted.get(&listener.port) else { continue };
+        if is_ours(listener.pid, units) {
+            continue;
+        }
+        let Listener { protocol, port, program, pid } = listener;
+        bail!(
+            "port {port}/{protocol} (ports.{key}) is taken by {program} (pid {pid}); stop it, or choose another port in \
+             cluster.yaml"
+        );
+    }
+    Ok(())
+}
+
+/// `tcp LISTEN 0 200 127.0.0.1:5432 0.0.0.0:* users:(("postgres",pid=12,fd=6))`
+fn listeners(text: &str) -> Vec<Listener> {
+    let parse = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let port = words.get(4)?.rsplit_once(':')?.1.parse().ok()?;
+        let users = words.get(6)?.strip_prefix("users:((\"")?;
+        let (program, rest) = users.split_once('"')?;
+        let pid = rest.split_once("pid=")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+        Some(Listener { protocol: (*words.first()?).to_owned(), port, program: program.to_owned(), pid })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Whether the process belongs to one of these units.
+fn is_ours(pid: u32, units: &[String]) -> bool {
+    let cgroup =
+        fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("cgroup")).unwrap_or_default();
+    units.iter().any(|unit| cgroup.trim_end().rsplit('/').any(|part| part == unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_debian_12_and_13_are_supported() {
+        let debian = |version: &str| {
+            format!("PRETTY_NAME=\"Debian {version}\"\nID=debian\nVERSION_ID=\"{version}\"\n")
+        };
+        assert!(supported(&debian("12")).is_ok() && supported(&debian("13")).is_ok());
+        for text in [debian("11"), "ID=ubuntu\nVERSION_ID=\"24.04\"\n".into(), String::new()] {
+            let message = supported(&text).unwrap_err().to_string();
+            assert!(message.contains("install Debian 13"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_read_with_its_program() {
+        let text = "tcp   LISTEN 0      200        127.0.0.1:5432      0.0.0.0:*    users:((\"postgres\",pid=12,fd=6))\n\
+                    udp   UNCONN 0      0          [::]:5060           *:*          users:((\"kamailio\",pid=77,fd=4),(\"kamailio\",pid=78,fd=4))\n\
+                    tcp   LISTEN 0      128        0.0.0.0:22          0.0.0.0:*\n";
+        let found = listeners(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].port, found[0].program.as_str(), found[0].pid), (5432, "postgres", 12));
+        assert_eq!((found[1].protocol.as_str(), found[1].port, found[1].pid), ("udp", 5060, 77));
+    }
+}

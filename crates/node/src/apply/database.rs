@@ -1,0 +1,114 @@
+//! The first node's database: Debian's untouched one taken over, or a new one. And what stands in it, by `voipadmind`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use host::{files, say};
+
+use super::plan::sha256;
+use crate::command;
+use crate::config::Config;
+use crate::postgresql::cluster::{self, Content};
+use crate::postgresql::include;
+use crate::postgresql::session::Server;
+use crate::services::Services;
+
+const VOIPADMIND: &str = "/usr/bin/voipadmind";
+/// A first start, a recovery after a crash, or a standby that catches up.
+const ANSWERS: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_millis(300);
+
+/// Refuses a database that is somebody's; before anything is written.
+pub fn may_take_over(config: &Config) -> Result<()> {
+    let data = &config.layout.paths.postgresql_data;
+    match cluster::content(data)? {
+        Content::Absent | Content::Pristine if !include::has_standby_signal(data) => Ok(()),
+        _ => bail!(
+            "{} holds a database that Tandem did not make; a node has one of its own: move it away (pg_dumpall, then \
+             'pg_dropcluster --stop {} main'), or set this machine up afresh",
+            data.display(),
+            config.postgresql_major()
+        ),
+    }
+}
+
+/// Makes the stopped database this node's own: data with checksums, and never started by itself.
+pub fn prepare(config: &Config, services: &dyn Services) -> Result<()> {
+    let (paths, users) = (&config.layout.paths, &config.layout.users);
+    let (bin, data) = (&paths.postgresql_bin, &paths.postgresql_data);
+    let user = command::user(&users.postgresql, "postgresql")?;
+    services.stop(&config.postgresql_unit())?;
+    if cluster::is_running(data) {
+        bail!("PostgreSQL still runs on {}; stop it, then try again", data.display());
+    }
+    if cluster::content(data)? == Content::Absent {
+        say!("  a new database in {}", data.display());
+        cluster::make(bin, data, &user)?;
+    }
+    if cluster::ensure_checksums(bin, data, &user)? {
+        say!("  checksums for {}", data.display());
+    }
+    Ok(())
+}
+
+/// Debian starts a cluster at boot by this file; on a node the agent does. True when it had to change.
+pub fn start_manually(config: &Config) -> Result<bool> {
+    let etc = &config.layout.paths.postgresql_etc;
+    let user = command::user(&config.layout.users.postgresql, "postgresql")?;
+    let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
+    let path = etc.join("start.conf");
+    const TEXT: &str = "# Tandem's agent starts this server in its role; nothing else does.\nmanual\n";
+    if files::read(&path)?.as_deref() == Some(TEXT) {
+        return Ok(false);
+    }
+    files::folder(etc, 0o755, owner).with_context(|| format!("making {}", etc.display()))?;
+    files::folder(&etc.join("conf.d"), 0o755, owner)?;
+    files::write_durably(&path, 0o644, owner, TEXT.as_bytes())
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok(true)
+}
+
+/// Waits until the agent has the server up in the role.
+pub fn wait(config: &Config, is_standby: bool, services: &dyn Services) -> Result<()> {
+    let server = Server::of(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let began = Instant::now();
+    loop {
+        let problem = match runtime.block_on(server.in_recovery()) {
+            Ok(in_recovery) if in_recovery == is_standby => return Ok(()),
+            Ok(_) => "it runs in another role".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        if began.elapsed() > ANSWERS {
+            bail!(
+                "PostgreSQL did not come up in {} s: {problem}\ntandem-agent says:\n{}PostgreSQL says:\n{}",
+                ANSWERS.as_secs(),
+                services.last_words("tandem-agent.service"),
+                services.last_words(&config.postgresql_unit())
+            );
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// What a bootstrap depends on: the program's version and its two files.
+pub fn bootstrap_input(etc: &Path) -> String {
+    let read = |name: &str| files::read(&etc.join(name)).ok().flatten().unwrap_or_default();
+    let all = format!("{}\n{}\n{}", env!("CARGO_PKG_VERSION"), read("bootstrap.yaml"), read("seed.yaml"));
+    sha256(all.as_bytes())
+}
+
+/// `voipadmind bootstrap`: roles, schema, the first tenant.
+pub fn bootstrap(config: &Config) -> Result<()> {
+    let file = config.layout.paths.voip_admin_etc.join("bootstrap.yaml");
+    let said = command::output(
+        Command::new(VOIPADMIND).args(["bootstrap", "--config"]).arg(&file).current_dir("/"),
+        "voipadmind bootstrap",
+    )?;
+    for line in said.lines() {
+        say!("  {line}");
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Files and what follows them, on a folder in place of `/`. Only the service manager is a double.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Mutex;
+
+use anyhow::{Result, bail};
+use uuid::Uuid;
+
+use super::diff::{self, Mask};
+use super::journal::{Applied, Consequence};
+use super::plan::{self, Kind, Wanted};
+use super::write::Writer;
+use crate::fixtures;
+use crate::places::Places;
+use crate::services::Services;
+
+/// Notes what it is asked.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn note(&self, words: &str) -> Result<()> {
+        self.0.lock().unwrap().push(words.into());
+        Ok(())
+    }
+}
+
+impl Services for Told {
+    fn daemon_reload(&self) -> Result<()> {
+        self.note("daemon-reload")
+    }
+    fn exists(&self, _: &str) -> bool {
+        true
+    }
+    fn is_active(&self, _: &str) -> bool {
+        true
+    }
+    fn is_enabled(&self, _: &str) -> bool {
+        true
+    }
+    fn enable(&self, unit: &str) -> Result<()> {
+        self.note(&format!("enable {unit}"))
+    }
+    fn disable(&self, unit: &str) -> Result<()> {
+        self.note(&format!("disable {unit}"))
+    }
+    fn start(&self, unit: &str) -> Result<()> {
+        self.note(&format!("start {unit}"))
+    }
+    fn stop(&self, unit: &str) -> Result<()> {
+        self.note(&format!("stop {unit}"))
+    }
+    fn restart(&self, unit: &str) -> Result<()> {
+        self.note(&format!("restart {unit}"))
+    }
+    fn reload(&self, unit: &str) -> Result<()> {
+        self.note(&format!("reload {unit}"))
+    }
+    fn last_words(&self, _: &str) -> String {
+        String::new()
+    }
+}
+
+fn wanted(target: &str, contents: &str, then: &[Consequence]) -> Wanted {
+    let me = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
+    Wanted {
+        target: target.into(),
+        group: me.clone(),
+        user: me,
+        mode: 0o640,
+        contents: contents.into(),
+        then: then.to_vec(),
+    }
+}
+
+fn restart(unit: &str) -> Consequence {
+    Consequence::Restart(unit.into())
+}
+
+/// The first version of a node's files, and the second: one changed, one new, one gone.
+fn first() -> Vec<Wanted> {
+    vec![
+        wanted("/etc/a/a.conf", "a1\n", &[restart("a")]),
+        wanted("/etc/b/b.conf", "b1\n", &[Consequence::Reload("b".into())]),
+        wanted("/etc/systemd/system/c.d/c.conf", "c1\n", &[Consequence::DaemonReload, restart("c")]),
+    ]
+}
+
+fn second() -> Vec<Wanted> {
+    let mut files = first();
+    files[0].contents = "a2\n".into();
+    files.remove(2);
+    files.push(wanted("/etc/d/d.conf", "d1\n", &[restart("d"), Consequence::Reload("d".into())]));
+    files
+}
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    places: Places,
+    told: Told,
+    runs: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        Self { _dir: dir, places, told: Told::default(), runs: 0 }
+    }
+
+    fn applied(&self) -> Applied {
+        Applied::load(&self.places, Uuid::nil(), "n1").unwrap()
+    }
+
+    /// One run that is killed after `steps` steps; how many it took, if it came to its end.
+    fn run(&mut self, files: &[Wanted], steps: usize) -> Result<usize> {
+        let mut applied = self.applied();
+        let changes = plan::plan(&self.places, files, &applied)?;
+        let mut taken = 0;
+        self.runs += 1;
+        let stamp = format!("run{:03}", self.runs);
+        let mut between = || {
+            taken += 1;
+            if taken > steps { bail!("killed") } else { Ok(()) }
+        };
+        let mut writer =
+            Writer { places: &self.places, services: &self.told, stamp: &stamp, between: &mut between };
+        writer.write(&mut applied, files, &changes)?;
+        applied.complete = true;
+        applied.save(&self.places)?;
+        Ok(taken)
+    }
+
+    fn told(&self) -> BTreeSet<String> {
+        self.told.0.lock().unwrap().drain(..).collect()
+    }
+
+    fn assert_is(&self, files: &[Wanted]) {
+        let applied = self.applied();
+        assert!(plan::plan(&self.places, files, &applied).unwrap().is_empty());
+        assert!(applied.pending.is_empty());
+        assert_eq!(applied.files.len(), files.len());
+    }
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.run(&first(), usize::MAX).unwrap();
+    assert_eq!(
+        bench.told(),
+        ["daemon-reload", "reload b", "restart a", "restart c"].map(str::to_owned).into()
+    );
+    bench.assert_is(&first());
+    bench.run(&first(), usize::MAX).unwrap();
+    assert!(bench.told().is_empty());
+}
+
+#[test]
+fn only_what_changed_is_restarted_and_what_is_gone_is_removed() {
+    let mut bench = Bench::new();
+    bench.run(&first(), usize::MAX).unwrap();
+    bench.told();
+    bench.run(&second(), usize::MAX).unwrap();
+    let told = ["daemon-reload", "restart a", "restart c", "restart d"].map(str::to_owned);
+    assert_eq!(bench.told(), told.into(), "a restarted unit is not reloaded too");
+    assert!(!bench.places.at("/etc/systemd/system/c.d/c.conf").exists());
+    assert_eq!(fs::read_to_string(bench.places.replaced().join("run002/etc/a/a.conf")).unwrap(), "a1\n");
+    bench.assert_is(&second());
+}
+
+#[test]
+fn killed_between_any_two_steps_the_next_run_does_the_rest() {
+    let steps = {
+        let mut whole = Bench::new();
+        whole.run(&first(), usize::MAX).unwrap();
+        whole.run(&second(), usize::MAX).unwrap()
+    };
+    assert!(steps > 10, "{steps} steps");
+    for killed_at in 0..steps {
+        let mut bench = Bench::new();
+        bench.run(&first(), usize::MAX).unwrap();
+        bench.told();
+        let error = bench.run(&second(), killed_at).unwrap_err().to_string();
+        assert_eq!(error, "killed", "at {killed_at}");
+        bench.run(&second(), usize::MAX).unwrap();
+        let told = ["daemon-reload", "restart a", "restart c", "restart d"].map(str::to_owned);
+        assert_eq!(bench.told(), told.into(), "killed at step {killed_at}");
+        bench.assert_is(&second());
+    }
+}
+
+#[test]
+fn what_stood_there_is_kept_and_comes_back_by_undo_however_often_a_run_broke() {
+    for killed_at in [0, 1, 2, 3, 5, usize::MAX] {
+        let mut bench = Bench::new();
+        let path = bench.places.at("/etc/a/a.conf");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "debian's own\n").unwrap();
+        let _ = bench.run(&first(), killed_at);
+        bench.run(&first(), usize::MAX).unwrap();
+        bench.run(&second(), usize::MAX).unwrap();
+        super::undo(&bench.places, &bench.told, true).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "debian's own\n", "killed at {killed_at}");
+        for gone in ["/etc/b/b.conf", "/etc/d/d.conf", "/var/lib/tandem/applied.json"] {
+            assert!(!bench.places.at(gone).exists(), "{gone}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_mode_is_seen_and_a_link_is_not_followed() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut bench = Bench::new();
+    bench.run(&first(), usize::MAX).unwrap();
+    let path = bench.places.at("/etc/a/a.conf");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let changes = plan::plan(&bench.places, &first(), &bench.applied()).unwrap();
+    assert_eq!(changes.iter().map(|c| c.kind).collect::<Vec<_>>(), [Kind::Permissions]);
+    let elsewhere = bench.places.at("/elsewhere");
+    fs::write(&elsewhere, "a1\n").unwrap();
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    bench.run(&first(), usize::MAX).unwrap();
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "a1\n");
+}
+
+#[test]
+fn a_journal_of_another_node_is_refused() {
+    let mut bench = Bench::new();
+    bench.run(&first(), usize::MAX).unwrap();
+    let message = Applied::load(&bench.places, Uuid::nil(), "n2").unwrap_err().to_string();
+    assert!(message.contains("is n1 of the cluster") && message.contains("--undo"), "{message}");
+}
+
+#[test]
+fn the_diff_shows_no_secret_old_or_new() {
+    let secrets = fixtures::config("n1").secrets;
+    let bench = Bench::new();
+    let path = bench.places.at("/etc/redis/redis.conf");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "port 1\nrequirepass oldpassword\n").unwrap();
+    let files = [wanted("/etc/redis/redis.conf", &format!("port 2\nrequirepass {}\n", secrets.redis), &[])];
+    let changes = plan::plan(&bench.places, &files, &bench.applied()).unwrap();
+    let text = diff::text(&changes, &Mask::of(&secrets));
+    assert!(text.contains("-port 1\n") && text.contains("+port 2\n"), "{text}");
+    assert!(!text.contains(&secrets.redis) && !text.contains("oldpassword"), "{text}");
+}
