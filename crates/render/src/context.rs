@@ -1,8 +1,12 @@
 //! What every template sees: `cluster.yaml` as it is, the secrets, and where things are on this node.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use spec::{Cluster, Identity, Node, Secrets, Shape, Vip};
 
+use crate::ranges::{Block, blocks};
 use crate::{Cores, Layout, MemoryMax, Paths, RenderError, Sizes, Users};
 
 /// The seed's, for a node rendered on another machine than its own.
@@ -31,6 +35,17 @@ pub struct Context<'a> {
     memory_max: MemoryMax,
     /// None where nobody is pinned.
     cores: Option<Cores>,
+    /// This node's address on the link between the nodes, or its only one; the peer's too.
+    peer_side: IpAddr,
+    peer_peer_side: Option<IpAddr>,
+    /// Every address of the peer, and of both nodes.
+    peer_addresses: Vec<IpAddr>,
+    both_nodes: Vec<IpAddr>,
+    /// The ports nobody may take as a source, for `ip_local_reserved_ports`.
+    reserved_ports: String,
+    rtp_masks: Vec<Block>,
+    /// Between the nodes' rsync, derived from the cluster's key.
+    recordings_password: String,
     /// The network interface of the service network, and of the link to the peer (the same without a link).
     interface: &'a str,
     peer_interface: &'a str,
@@ -82,6 +97,13 @@ impl<'a> Context<'a> {
             secrets,
             sip: &cluster.sip,
             postgresql: &cluster.postgresql,
+            peer_side: this.peer_side(),
+            peer_peer_side: cluster.peer_of(node).map(Node::peer_side),
+            peer_addresses: cluster.peer_of(node).into_iter().flat_map(addresses).collect(),
+            both_nodes: cluster.nodes.iter().flat_map(addresses).collect(),
+            reserved_ports: reserved_ports(&cluster.ports),
+            rtp_masks: blocks(cluster.ports.rtp_min, cluster.ports.rtp_max),
+            recordings_password: derived(secrets, "recordings"),
             memory_max: layout.machine.memory_max(&sizes),
             sizes,
             cores,
@@ -96,4 +118,28 @@ impl<'a> Context<'a> {
             demo: &cluster.demo,
         })
     }
+}
+
+fn addresses(node: &Node) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(node.address).chain(node.peer_address)
+}
+
+/// Sorted, as the kernel shows them.
+fn reserved_ports(ports: &spec::Ports) -> String {
+    let fixed = spec::FIXED_PORTS.iter().map(|(_, port)| *port);
+    let mut all: Vec<(u16, String)> = ports
+        .named()
+        .iter()
+        .map(|(_, port)| *port)
+        .chain(fixed)
+        .map(|port| (port, port.to_string()))
+        .collect();
+    all.push((ports.rtp_min, format!("{}-{}", ports.rtp_min, ports.rtp_max)));
+    all.sort();
+    all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+}
+
+/// A secret of its own for one purpose, which says nothing of the key it comes from (a long random one).
+fn derived(secrets: &Secrets, purpose: &str) -> String {
+    hex::encode(Sha256::digest(format!("tandem {purpose} {}", secrets.cluster_key)))
 }

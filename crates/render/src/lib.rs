@@ -15,6 +15,7 @@ mod layout;
 mod machine;
 mod manifest;
 mod quote;
+mod ranges;
 
 use std::path::PathBuf;
 
@@ -66,7 +67,7 @@ pub fn render(
     let context = Value::from(Serde(Context::new(cluster, secrets, node, layout)?));
     let environment = environment()?;
     templates()
-        .filter(|t| t.when.applies(cluster.shape))
+        .filter(|t| t.when.applies(cluster))
         .map(|t| {
             let contents = environment
                 .get_template(t.path)

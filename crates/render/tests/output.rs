@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use render::{Found, Layout, RenderError, render, templates};
-use spec::Ports;
+use spec::{Ports, Shape};
 
 fn root() -> &'static Path {
     Path::new("/srv/dev")
@@ -83,4 +83,71 @@ fn an_unknown_node_is_named_with_the_known_ones() {
     let error = render(&cluster, &secrets, "n7", &layout).unwrap_err();
     assert!(matches!(error, RenderError::UnknownNode { .. }));
     assert_eq!(error.to_string(), "there is no node 'n7'; the nodes are: n1");
+}
+
+#[test]
+fn a_server_s_secrets_are_readable_by_one_user_alone() {
+    let cluster = common::pair(Shape::Node);
+    let secrets = common::secrets(&cluster);
+    let named = secrets.to_yaml();
+    let values: Vec<&str> =
+        named.lines().filter_map(|l| l.split_once(": ")).map(|(_, v)| v).filter(|v| v.len() >= 24).collect();
+    assert!(values.len() > 15);
+    for file in common::node(&cluster, "n1") {
+        let holds = values.iter().any(|v| file.contents.contains(v));
+        assert!(!holds || file.mode == 0o600, "{} holds a secret: {:04o}", file.target.display(), file.mode);
+    }
+}
+
+#[test]
+fn every_file_of_a_server_has_a_place_of_its_own() {
+    for shape in [Shape::Node, Shape::Lab] {
+        let cluster = common::pair(shape);
+        for node in ["n1", "n2"] {
+            let files = common::node(&cluster, node);
+            let targets: BTreeSet<_> = files.iter().map(|f| &f.target).collect();
+            assert_eq!(targets.len(), files.len());
+            assert!(
+                files.iter().all(|f| f.target.is_absolute() && !f.target.to_string_lossy().contains("@V"))
+            );
+            assert_eq!(files, common::node(&cluster, node), "the same input, other bytes");
+        }
+        let double = common::node(&cluster, "n1").iter().any(|f| f.path.starts_with("media-double"));
+        assert_eq!(double, shape == Shape::Lab);
+    }
+}
+
+#[test]
+fn each_node_names_the_other() {
+    let cluster = common::pair(Shape::Node);
+    let text = |node: &str, path: &str| {
+        let files = common::node(&cluster, node);
+        files.into_iter().find(|f| f.target == Path::new(path)).unwrap().contents
+    };
+    for (node, own, peer) in
+        [("n1", "192.168.1.101", "192.168.1.102"), ("n2", "192.168.1.102", "192.168.1.101")]
+    {
+        let keepalived = text(node, "/etc/keepalived/keepalived.conf");
+        assert!(
+            keepalived.contains(&format!("unicast_src_ip {own}"))
+                && keepalived.contains(&format!(" {peer}\n"))
+        );
+    }
+    assert_eq!(text("n1", "/etc/tandem/rsync.password"), text("n2", "/etc/tandem/rsync.password"));
+}
+
+#[test]
+fn what_changed_files_ask_for_is_asked_once_and_in_order() {
+    let files = common::node(&common::pair(Shape::Node), "n1");
+    let all = render::after(&files);
+    let unique: BTreeSet<_> = all.iter().collect();
+    assert_eq!(unique.len(), all.len());
+    assert_eq!(all[0], render::Then::DaemonReload);
+    assert!(all.is_sorted());
+    let restarts = all.iter().filter_map(|t| if let render::Then::Restart(u) = t { Some(u) } else { None });
+    let reloads: Vec<_> = all.iter().filter(|t| matches!(t, render::Then::Reload(_))).collect();
+    for unit in restarts {
+        assert!(!reloads.contains(&&render::Then::Reload(unit.clone())), "{unit}");
+    }
+    assert_eq!(render::after(std::iter::empty::<&render::RenderedFile>()), []);
 }

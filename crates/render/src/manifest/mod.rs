@@ -6,11 +6,12 @@ mod kamailio;
 mod media_double;
 mod postgresql;
 mod redis;
+mod system;
 mod voip_admin;
 
 use std::path::PathBuf;
 
-use spec::Shape;
+use spec::{Cluster, Shape};
 
 use crate::{Layout, Owner, Then};
 
@@ -117,6 +118,8 @@ pub enum When {
     DevOnly,
     /// On Debian systems: servers and the lab's.
     NodeAndLab,
+    /// There, where there are two nodes and an address that moves.
+    Pair,
     /// Never on a server: the media double is a test program.
     DevAndLab,
     /// Included by other templates, never written.
@@ -124,11 +127,13 @@ pub enum When {
 }
 
 impl When {
-    pub(crate) fn applies(self, shape: Shape) -> bool {
+    pub(crate) fn applies(self, cluster: &Cluster) -> bool {
+        let shape = cluster.shape;
         match self {
             Self::Always => true,
             Self::DevOnly => shape == Shape::Dev,
             Self::NodeAndLab => shape != Shape::Dev,
+            Self::Pair => shape != Shape::Dev && cluster.nodes.len() == 2 && cluster.vip.is_some(),
             Self::DevAndLab => shape != Shape::Node,
             Self::Partial => false,
         }
@@ -153,9 +158,10 @@ macro_rules! template {
 }
 pub(crate) use template;
 
-/// Every template, engine by engine, in the order the engines start.
+/// Every template, engine by engine, the system's first, then in the order the engines start.
 pub fn templates() -> impl Iterator<Item = &'static Template> {
     [
+        system::FILES,
         postgresql::FILES,
         redis::FILES,
         voip_admin::FILES,

@@ -8,5 +8,7 @@ const RELOAD: &[Do] = &[Do::Reload("postgresql@V-main.service")];
 pub(super) const FILES: &[Template] = &[
     template!("postgresql/postgresql.conf", 0o640).of(Postgresql).then(RELOAD),
     template!("postgresql/pg_hba.conf", 0o640).of(Postgresql).then(RELOAD),
+    template!("postgresql/pg_hba_closed.conf", 0o640, NodeAndLab).of(Postgresql).then(RELOAD),
     template!("postgresql/pg_ident.conf", 0o640, NodeAndLab).of(Postgresql).then(RELOAD),
+    template!("postgresql/start.conf", 0o644, NodeAndLab).of(Postgresql),
 ];

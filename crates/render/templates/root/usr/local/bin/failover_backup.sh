@@ -1,0 +1,8 @@
+#!/bin/sh
+# Rendered by tandem for {{ node.name }} of {{ cluster.name }} ({{ cluster.id }}): change cluster.yaml, not this file.
+#
+# keepalived calls it when it became BACKUP. It decides nothing: PostgreSQL, Redis and the address follow the agent.
+set -eu
+printf 'BACKUP\n' >/run/voip-master.state.new
+mv /run/voip-master.state.new /run/voip-master.state
+exec logger -t tandem -p daemon.notice -- "this node stands by; the other may hold the address {{ vip.address }}"
