@@ -35,6 +35,7 @@ pub struct Options {
 }
 
 pub struct Node {
+    cluster: Cluster,
     pub ports: Ports,
     pub secrets: Secrets,
     pub database: Database,
@@ -64,6 +65,23 @@ fn installed() -> Option<(PathBuf, Found)> {
             None
         }
     }
+}
+
+/// Kamailio's files below the folder of a node; where they are.
+fn write_config(cluster: &Cluster, secrets: &Secrets, node: &str, folder: &Folder, found: &Found) -> PathBuf {
+    let layout = Layout::dev(cluster, folder.path(), "nobody", found);
+    let etc = layout.paths.kamailio_etc.clone();
+    for file in render(cluster, secrets, node, &layout).unwrap() {
+        if let Some(name) = file.path.strip_prefix("kamailio/") {
+            fs::create_dir_all(&etc).unwrap();
+            fs::write(etc.join(name), &file.contents).unwrap();
+        }
+    }
+    for own in [&layout.paths.kamailio_spool, &layout.paths.kamailio_run] {
+        fs::create_dir_all(own).unwrap();
+        folder.hand_over(own).unwrap();
+    }
+    etc
 }
 
 impl Node {
@@ -111,18 +129,7 @@ impl Node {
                 peer_interface: None,
             });
         }
-        let layout = Layout::dev(&cluster, folder.path(), "nobody", &found);
-        let etc = layout.paths.kamailio_etc.clone();
-        for file in render(&cluster, &secrets, "n1", &layout).unwrap() {
-            if let Some(name) = file.path.strip_prefix("kamailio/") {
-                fs::create_dir_all(&etc).unwrap();
-                fs::write(etc.join(name), &file.contents).unwrap();
-            }
-        }
-        for own in [&layout.paths.kamailio_spool, &layout.paths.kamailio_run] {
-            fs::create_dir_all(own).unwrap();
-            folder.hand_over(own).unwrap();
-        }
+        let etc = write_config(&cluster, &secrets, "n1", &folder, &found);
 
         let sip = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.sip));
         let freeswitch = Socket::bind((Ipv4Addr::LOCALHOST, ports.fs_sip).into(), sip);
@@ -130,10 +137,39 @@ impl Node {
             freeswitch.answer_options();
         }
         let events = if options.without_api { Events::closed(ports.api) } else { Events::listen(ports.api) };
-        let mut node =
-            Self { ports, secrets, database, events, freeswitch, etc, program, engine: None, folder };
+        let mut node = Self {
+            ports,
+            secrets,
+            database,
+            events,
+            freeswitch,
+            etc,
+            program,
+            engine: None,
+            folder,
+            cluster,
+        };
         node.up();
         Some(node)
+    }
+
+    /// The pair's other Kamailio, on [`PEER`], with the same database; its RPC port. Both on one machine: the virtual
+    /// address is this one's, so the other's is none that is here.
+    pub fn start_peer(&self, vip: IpAddr) -> (Engine, Folder, u16) {
+        let (program, found) = installed().unwrap();
+        let folder = Folder::new("kam2").unwrap();
+        let mut cluster = self.cluster.clone();
+        cluster.ports.kamailio_rpc = free_port();
+        cluster.vip.as_mut().unwrap().address = vip;
+        let etc = write_config(&cluster, &self.secrets, "n2", &folder, &found);
+        let config = etc.join("kamailio.cfg").display().to_string();
+        let run = folder.path().join("run/kamailio").display().to_string();
+        let args = ["-DD", "-E", "-m", "64", "-M", "8", "-f", &config, "-Y", &run];
+        let log = folder.path().join("kamailio.log");
+        let mut engine = Engine::start("Kamailio", &program, args, log, Signal::SIGTERM).unwrap();
+        let port = cluster.ports.kamailio_rpc;
+        engine.wait_until(START_TIMEOUT, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()).unwrap();
+        (engine, folder, port)
     }
 
     pub fn up(&mut self) {
@@ -204,11 +240,16 @@ impl Node {
 
     /// A JSON-RPC call; the answer, with `result` or `error`.
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
+        self.rpc_at(self.ports.kamailio_rpc, method, params)
+    }
+
+    /// The same, of the Kamailio with this RPC port.
+    pub fn rpc_at(&self, port: u16, method: &str, params: &Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let token =
             STANDARD.encode(format!("{}:{}", self.secrets.fs_http_user, self.secrets.fs_http_password));
         let authorization = format!("Authorization: Basic {token}\r\n");
-        let answer = self.http_with(self.ports.kamailio_rpc, "POST", "/RPC", &authorization, &body).1;
+        let answer = self.http_with(port, "POST", "/RPC", &authorization, &body).1;
         serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{method}: {e}: {answer}"))
     }
 
