@@ -320,3 +320,51 @@ fn scripts_are_scripts() {
     let usage = Command::new(server.at("/usr/local/bin/postgres_failover.sh")).output().unwrap();
     assert_eq!(usage.status.code(), Some(64));
 }
+
+#[test]
+fn redis_takes_its_role_from_the_agent_s_file_and_starts_without_it() {
+    let Some(server) = server(&["redis-server", "redis-cli", "ip"]) else { return };
+    let config = server.moved("/etc/redis/redis.conf", &["/var/lib/redis", "/etc/redis"]);
+    let seen = server.in_namespace(
+        r#"
+        export REDISCLI_AUTH=$(sed -n 's/^requirepass "\(.*\)"/\1/p' "$1")
+        run() { redis-server "$1" >"$ROOT/log" 2>&1 & n=0; until redis-cli ping 2>/dev/null | grep -q PONG || [ $n -ge 50 ]; do sleep 0.1; n=$((n + 1)); done; }
+        run "$1"; redis-cli role | head -1; redis-cli -h 10.0.0.101 ping; redis-cli shutdown; wait
+        echo "replicaof 10.0.0.102 6379" >"$ROOT/etc/redis/tandem.conf"
+        run "$1"; redis-cli role | head -2; redis-cli config get maxmemory-policy | tail -1; redis-cli shutdown nosave; wait
+        "#,
+        &config,
+    );
+    assert_eq!(seen, "master\nPONG\nslave\n10.0.0.102\nvolatile-lru\n");
+}
+
+#[test]
+fn postgresql_starts_without_the_address_that_moves_and_lets_the_peer_replicate() {
+    let bin = (15..=17).rev().map(|v| format!("/usr/lib/postgresql/{v}/bin")).find(|b| Path::new(b).exists());
+    let Some(bin) = bin else { return testkit::skip(&"PostgreSQL 15 to 17 is not installed") };
+    let Some(server) = server(&["setpriv", "ip"]) else { return };
+    let paths = ["/var/lib/postgresql/15/main", "/run/postgresql", "/etc/postgresql/15/main"];
+    let config = server.moved("/etc/postgresql/15/main/postgresql.conf", &paths);
+    let small = fs::read_to_string(&config).unwrap().replace("shared_buffers = ", "shared_buffers = 128MB #");
+    fs::write(&config, small).unwrap();
+    let seen = server.in_namespace(
+        &format!(
+            r#"
+            etc=$ROOT/etc/postgresql/15/main; data=$ROOT/var/lib/postgresql/15/main; mkdir -p "$etc/conf.d"; cp "$1" "$etc/postgresql.conf"
+            chown -R 65534:65534 "$ROOT"; chmod 755 "$ROOT"; chmod 700 "$data"; as="setpriv --reuid 65534 --regid 65534 --clear-groups"
+            $as {bin}/initdb -D "$data" -U postgres --no-sync >/dev/null
+            printf "synchronous_standby_names = 'n2_e1_j1'\n" >"$etc/conf.d/tandem.conf"; chown 65534 "$etc/conf.d/tandem.conf"
+            sed 's/peer map=tandem/trust/' "$etc/pg_hba.conf" >"$ROOT/hba"; cp "$ROOT/hba" "$etc/pg_hba.conf"
+            $as {bin}/postgres -c config_file="$etc/postgresql.conf" >"$ROOT/log" 2>&1 & server=$!
+            q() {{ {bin}/psql -XtA -h "$ROOT/run/postgresql" -U postgres -d postgres -c "$1"; }}
+            n=0; until q "SELECT 1" >/dev/null 2>&1 || [ $n -ge 100 ]; do sleep 0.1; n=$((n + 1)); done; cat "$ROOT/log" >&2
+            q "SHOW synchronous_standby_names"; q "SHOW max_slot_wal_keep_size"; q "SHOW wal_log_hints"
+            q "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NOT NULL"
+            q "SELECT count(*) FROM pg_hba_file_rules WHERE database = '{{replication,postgres}}' AND address = '10.0.0.102'"
+            kill -INT $server; wait $server || true
+            "#
+        ),
+        &config,
+    );
+    assert_eq!(seen, "n2_e1_j1\n32GB\non\n0\n1\n");
+}
