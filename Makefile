@@ -18,7 +18,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$
 TANDEM := $(TARGET)/tandem
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call test soak check bench-directory build deb test-ansible prerequisites
+.PHONY: help up dev down purge status logs call load test soak check bench-directory build deb test-ansible prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"
@@ -43,6 +43,9 @@ logs: $(TANDEM) ## the engines' logs; ENGINE=kamailio for one, FOLLOW=1 to keep 
 
 call: $(TANDEM) ## two phones register and call each other and a queue; the calls' records are printed
 	@$(TANDEM) dev call
+
+load: $(TANDEM) ## CALLS=100 calls at once through the running platform, each accounted for (docs/load.md)
+	@$(TANDEM) load --calls $(or $(CALLS),100)
 
 test: prerequisites ## install what is missing, then formatting, lints and every test
 	@scripts/test

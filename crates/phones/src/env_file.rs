@@ -31,6 +31,26 @@ pub struct Env {
     pub media: String,
     /// FreeSWITCH's err-log-dir.
     pub spool: PathBuf,
+    /// Of a lab only.
+    pub lab: Option<Lab>,
+}
+
+/// What a lab's env file has more than a dev node's. Every address works from the clients' network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lab {
+    pub vip: String,
+    pub n1: String,
+    pub n2: String,
+    /// Name of the namespace the phones are in, such as `tdm-lab-clients`.
+    pub client_netns: String,
+}
+
+impl Lab {
+    /// Name and network namespace of each node; the lab names the namespaces of its hosts alike.
+    pub fn nodes(&self) -> impl Iterator<Item = (String, String)> {
+        let lab = self.client_netns.rsplit_once('-').map_or("", |(lab, _)| lab).to_owned();
+        ["n1", "n2"].into_iter().map(move |node| (node.to_owned(), format!("{lab}-{node}")))
+    }
 }
 
 impl Env {
@@ -56,7 +76,17 @@ impl Env {
             redis: format!("redis://default:{}@127.0.0.1:{}/0", secrets.redis, ports.redis),
             media: media.into(),
             spool: spool.into(),
+            lab: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let yaml = spec::dev_cluster_yaml(uuid::Uuid::nil(), "t", &spec::Ports::dev(0));
+        let cluster = Cluster::parse("c", &yaml).unwrap();
+        let secrets =
+            Secrets::generate(cluster.demo.extensions.iter().map(|e| e.extension.as_str())).unwrap();
+        Self::of(&cluster, &secrets, "double", Path::new("/tmp"))
     }
 
     /// Reads the file of a node that was started.
@@ -94,13 +124,22 @@ impl Env {
             redis: get("TANDEM_REDIS")?,
             media: get("TANDEM_MEDIA")?,
             spool: get("TANDEM_SPOOL")?.into(),
+            lab: match values.get("TANDEM_CLIENT_NETNS") {
+                None => None,
+                Some(client_netns) => Some(Lab {
+                    vip: get("TANDEM_VIP")?,
+                    n1: get("TANDEM_N1")?,
+                    n2: get("TANDEM_N2")?,
+                    client_netns: (*client_netns).to_owned(),
+                }),
+            },
         })
     }
 
     /// The file, for mode 0600.
     pub fn to_shell(&self) -> String {
         let phones: Vec<String> = self.phones.iter().map(|(e, w)| format!("{e}:{w}")).collect();
-        [
+        let dev = [
             ("TANDEM_API", self.api.as_str()),
             ("TANDEM_API_KEY", &self.api_key),
             ("TANDEM_FS_URL", &self.fs_url),
@@ -113,10 +152,16 @@ impl Env {
             ("TANDEM_REDIS", &self.redis),
             ("TANDEM_MEDIA", &self.media),
             ("TANDEM_SPOOL", &self.spool.to_string_lossy()),
-        ]
-        .iter()
-        .map(|(key, value)| format!("{key}={}\n", shell(value)))
-        .collect()
+        ];
+        let lab = self.lab.iter().flat_map(|lab| {
+            [
+                ("TANDEM_VIP", lab.vip.as_str()),
+                ("TANDEM_N1", &lab.n1),
+                ("TANDEM_N2", &lab.n2),
+                ("TANDEM_CLIENT_NETNS", &lab.client_netns),
+            ]
+        });
+        dev.into_iter().chain(lab).map(|(key, value)| format!("{key}={}\n", shell(value))).collect()
     }
 }
 
@@ -142,6 +187,11 @@ mod tests {
             Secrets::generate(cluster.demo.extensions.iter().map(|e| e.extension.as_str())).unwrap();
         let env = Env::of(&cluster, &secrets, "double", Path::new("/tmp/a b/spool"));
         assert_eq!(Env::parse(&env.to_shell()).unwrap(), env);
+        let [vip, n1, n2] = ["198.18.77.100", "198.18.77.11", "198.18.77.12"].map(str::to_owned);
+        let lab = Lab { vip, n1, n2, client_netns: "tdm-my-lab-clients".into() };
+        assert_eq!(lab.nodes().nth(1), Some(("n2".into(), "tdm-my-lab-n2".into())));
+        let of_lab = Env { lab: Some(lab), ..env.clone() };
+        assert_eq!(Env::parse(&of_lab.to_shell()).unwrap(), of_lab);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("env");
         std::fs::write(&file, env.to_shell()).unwrap();

@@ -5,5 +5,6 @@
 
 pub mod call;
 mod env_file;
+pub mod load;
 
-pub use env_file::{Env, shell};
+pub use env_file::{Env, Lab, shell};

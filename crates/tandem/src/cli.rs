@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use spec::PORT_OFFSET_MAX;
 
-use crate::{dev, documents, init, node_command, render_command};
+use crate::{dev, documents, init, load_command, node_command, render_command};
 
 #[derive(Parser)]
 #[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
@@ -50,6 +50,8 @@ enum Command {
     Join(node_command::JoinArgs),
     /// Keep this node in its role; run by its unit.
     Agent,
+    /// Hundreds of calls at once through a dev node or a lab, each accounted for; fails if one is not.
+    Load(load_command::Args),
     /// Run the dev node.
     Dev {
         #[command(subcommand)]
@@ -147,6 +149,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Invite { json } => node_command::invite(json),
         Command::Join(args) => node_command::join(args),
         Command::Agent => node_command::agent(),
+        Command::Load(args) => load_command::run(args),
         Command::Dev { command } => match command {
             Dev::Up { place, ports } => dev::up(&place.dir, ports.port_offset),
             Dev::Down { place, purge } => dev::down(&place.dir, purge),

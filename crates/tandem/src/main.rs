@@ -5,6 +5,7 @@ mod cli;
 mod dev;
 mod documents;
 mod init;
+mod load_command;
 mod node_command;
 mod render_command;
 

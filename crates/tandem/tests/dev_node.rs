@@ -32,6 +32,7 @@ fn a_node_comes_up_calls_survives_and_goes() {
     assert_eq!(node.engine_pids(), pids, "a second up started something again");
 
     it_makes_calls(&node);
+    it_carries_a_load_and_accounts_for_each_call(&node);
     an_engine_that_dies_comes_back(&node);
     a_second_node_on_the_same_ports_is_told_who_holds_them(&node);
     nothing_outlives_a_killed_supervisor(&node);
@@ -79,6 +80,28 @@ fn it_makes_calls(node: &Node) {
         calls["items"].as_array().unwrap().iter().map(|c| c["legs"].as_array().unwrap().len()).collect();
     assert_eq!(legs.len(), 2, "{calls:#}");
     assert!(legs.contains(&2), "the queue's call has its caller and its agent: {calls:#}");
+}
+
+fn it_carries_a_load_and_accounts_for_each_call(node: &Node) {
+    let load = node
+        .tandem(&["load", "--calls", "20", "--cps", "10", "--hold", "3", "--json", "--report", "load.md"]);
+    assert!(load.succeeded, "{load:?}");
+    let told: serde_json::Value = serde_json::from_str(&load.out).unwrap();
+    for (key, value) in
+        [("tried", 20), ("connected", 20), ("accounted", 20), ("dialogs_peak", 20), ("media_sent_packets", 0)]
+    {
+        assert_eq!(told[key], value, "{key}: {told:#}");
+    }
+    assert_eq!(told["failed"], serde_json::json!({}), "{told:#}");
+    assert_eq!(told["kinds"].as_array().unwrap().len(), 3, "{told:#}");
+    assert!(told["registration"]["count"].as_u64().unwrap() >= 10, "{told:#}");
+    let programs: Vec<&str> =
+        told["usage"].as_array().unwrap().iter().filter_map(|usage| usage["program"].as_str()).collect();
+    for program in ["kamailio", "postgres", "voipadmind", "media-double"] {
+        assert!(programs.contains(&program), "{program}: {programs:?}");
+    }
+    let left: Vec<String> = node.living().into_iter().filter(|line| line.contains("sipp")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 fn an_engine_that_dies_comes_back(node: &Node) {

@@ -33,6 +33,19 @@ pub struct Options {
     pub json: bool,
 }
 
+/// The program, for those who play more phones than two.
+///
+/// # Errors
+/// It is not installed; says how to.
+pub(crate) fn sipp_program() -> Result<std::path::PathBuf> {
+    Ok(Sipp::find()?.into_path())
+}
+
+/// Whether the node of `env` is up.
+pub(crate) fn check_api(env: &Env) -> Result<()> {
+    Api::new(&env.api, &env.api_key).check()
+}
+
 /// Makes the calls and shows their records on standard output; progress goes to standard error.
 ///
 /// # Errors

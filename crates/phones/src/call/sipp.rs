@@ -61,6 +61,11 @@ impl Sipp {
             .context("the phones are played by SIPp, which is not installed; type: sudo apt-get install sip-tester")
     }
 
+    /// Where it is.
+    pub fn into_path(self) -> PathBuf {
+        self.0
+    }
+
     /// Runs to the end. `Err` is a fault of the run itself, `Ok(Some)` a call that failed.
     pub fn run(&self, run: &Run<'_>) -> Result<Option<Refusal>> {
         let status = self.command(run).status().context("running sipp")?;

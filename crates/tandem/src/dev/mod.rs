@@ -34,3 +34,12 @@ pub use up::up;
 pub fn call(dir: &Path, json: bool) -> Result<()> {
     phones::call::run(&phones::Env::read(&Place::existing(dir)?.env_file())?, phones::call::Options { json })
 }
+
+/// The processes of the dev node that `env_file` belongs to, for `tandem load`.
+pub fn platform(env_file: &Path) -> phones::load::Platform {
+    let supervisor = || {
+        let place = Place::existing(env_file.parent()?).ok()?;
+        u32::try_from(status::read(&place)?.supervisor?.pid).ok()
+    };
+    supervisor().map_or(phones::load::Platform::Elsewhere, phones::load::Platform::Supervisor)
+}
