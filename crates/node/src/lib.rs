@@ -9,6 +9,7 @@ pub mod agent;
 pub mod apply;
 pub mod command;
 pub mod config;
+pub mod doctor;
 pub mod invite;
 pub mod join;
 pub mod observe;
@@ -17,6 +18,7 @@ pub mod postgresql;
 pub mod redis_role;
 pub mod services;
 pub mod state;
+pub mod status;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,6 +1,7 @@
 //! Every command, in one place.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -52,6 +53,23 @@ enum Command {
     Agent,
     /// Hundreds of calls at once through a dev node or a lab, each accounted for; fails if one is not.
     Load(load_command::Args),
+    /// Both nodes, what is wrong and what to do: exit code 0 all well, 1 degraded, 2 down, 3 not known.
+    Status {
+        #[command(flatten)]
+        place: NodePlace,
+        /// Again each second.
+        #[arg(long)]
+        watch: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check this node against what an installation needs, each line with its cure: exit code 1 if any failed.
+    Doctor {
+        #[command(flatten)]
+        place: NodePlace,
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the dev node.
     Dev {
         #[command(subcommand)]
@@ -72,6 +90,14 @@ enum Command {
 struct Place {
     /// The cluster's folder.
     #[arg(long, env = "TANDEM_DIR", default_value = ".tandem", value_name = "FOLDER")]
+    dir: PathBuf,
+}
+
+/// Where a server has them.
+#[derive(Args)]
+struct NodePlace {
+    /// The folder of cluster.yaml, secrets.yaml and the node's name.
+    #[arg(long, default_value = "/etc/tandem", value_name = "FOLDER")]
     dir: PathBuf,
 }
 
@@ -135,11 +161,11 @@ enum Dev {
     Exec(dev::ExecArgs),
 }
 
-/// Runs the command.
+/// Runs the command; most end with success or an error.
 ///
 /// # Errors
 /// What to tell the user: one line a cause.
-pub fn run(cli: Cli) -> Result<()> {
+pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Init { dev: true, place, ports, .. } => init::run(&place.dir, ports.port_offset),
         Command::Init { pair, place, .. } => init::pair(&place.dir, pair),
@@ -150,6 +176,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Join(args) => node_command::join(args),
         Command::Agent => node_command::agent(),
         Command::Load(args) => load_command::run(args),
+        Command::Status { place, watch, json } => {
+            return node::status::run(&place.dir, node::status::Options { json, watch });
+        }
+        Command::Doctor { place, json } => return node::doctor::run(&place.dir, json),
         Command::Dev { command } => match command {
             Dev::Up { place, ports } => dev::up(&place.dir, ports.port_offset),
             Dev::Down { place, purge } => dev::down(&place.dir, purge),
@@ -159,5 +189,6 @@ pub fn run(cli: Cli) -> Result<()> {
             Dev::Supervise { plan } => dev::supervise(&plan),
             Dev::Exec(args) => dev::exec(&args),
         },
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

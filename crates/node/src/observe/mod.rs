@@ -8,7 +8,7 @@
 
 mod bounded;
 mod machine;
-mod place;
+pub(crate) mod place;
 mod postgresql;
 mod redis;
 mod services;

@@ -121,6 +121,27 @@ pub mod tests {
         Place { cluster, node, etc, state, run, layout, secrets: Some(secrets) }
     }
 
+    /// A place of n1 of a pair.
+    pub fn pair_in(root: &Path) -> Place {
+        let mut place = place_in(root);
+        let address = |last: u8| IpAddr::from([198, 18, 77, last]);
+        let node = |name: &str, last: u8| spec::Node {
+            name: name.into(),
+            address: address(last),
+            peer_address: None,
+            interface: None,
+            peer_interface: None,
+        };
+        place.cluster.nodes = vec![node("n1", 11), node("n2", 12)];
+        place.cluster.vip = Some(spec::Vip {
+            address: address(100),
+            prefix: 24,
+            router_id: strictyaml::Limited::new(100),
+            gateway: None,
+        });
+        place
+    }
+
     #[test]
     fn a_machine_that_is_no_node_says_what_to_type() {
         let dir = tempfile::tempdir().unwrap();
