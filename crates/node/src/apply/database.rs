@@ -15,7 +15,7 @@ use crate::postgresql::include;
 use crate::postgresql::session::Server;
 use crate::services::Services;
 
-const VOIPADMIND: &str = "/usr/bin/voipadmind";
+const VOIPADMIND: &str = "/usr/sbin/voipadmind";
 /// A first start, a recovery after a crash, or a standby that catches up.
 const ANSWERS: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(300);
@@ -53,21 +53,17 @@ pub fn prepare(config: &Config, services: &dyn Services) -> Result<()> {
     Ok(())
 }
 
-/// Debian starts a cluster at boot by this file; on a node the agent does. True when it had to change.
-pub fn start_manually(config: &Config) -> Result<bool> {
+/// PostgreSQL's own folders of configuration, where its package made none: the agent writes its file into `conf.d`.
+pub fn folders(config: &Config) -> Result<()> {
     let etc = &config.layout.paths.postgresql_etc;
     let user = command::user(&config.layout.users.postgresql, "postgresql")?;
     let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
-    let path = etc.join("start.conf");
-    const TEXT: &str = "# Tandem's agent starts this server in its role; nothing else does.\nmanual\n";
-    if files::read(&path)?.as_deref() == Some(TEXT) {
-        return Ok(false);
+    for folder in [etc.clone(), etc.join("conf.d")] {
+        if !folder.is_dir() {
+            files::folder(&folder, 0o755, owner).with_context(|| format!("making {}", folder.display()))?;
+        }
     }
-    files::folder(etc, 0o755, owner).with_context(|| format!("making {}", etc.display()))?;
-    files::folder(&etc.join("conf.d"), 0o755, owner)?;
-    files::write_durably(&path, 0o644, owner, TEXT.as_bytes())
-        .with_context(|| format!("writing {}", path.display()))?;
-    Ok(true)
+    Ok(())
 }
 
 /// Waits until the agent has the server up in the role.

@@ -8,6 +8,8 @@ use spec::Secrets;
 use super::plan::{Change, Kind};
 
 const MASK: &str = "********";
+/// Of each file.
+const DIFF_LINES_MAX: usize = 80;
 /// Shorter words are no secrets, and would mask half a file.
 const SECRET_CHARS_MIN: usize = 12;
 
@@ -67,15 +69,23 @@ pub fn text(changes: &[Change], mask: &Mask) -> String {
                 );
                 let word = if change.kind == Kind::Remove { "remove  " } else { "replace " };
                 let _ = writeln!(text, "{word} {target}");
-                let _ = write!(
-                    text,
-                    "{}",
-                    TextDiff::from_lines(&before, &after).unified_diff().header(&from, &to)
-                );
+                let lines = TextDiff::from_lines(&before, &after);
+                write_short(&mut text, &lines.unified_diff().header(&from, &to).to_string());
             }
         }
     }
     text
+}
+
+/// A file that is replaced as a whole is not shown as a whole.
+fn write_short(text: &mut String, diff: &str) {
+    for line in diff.lines().take(DIFF_LINES_MAX) {
+        let _ = writeln!(text, "{line}");
+    }
+    let more = diff.lines().count().saturating_sub(DIFF_LINES_MAX);
+    if more > 0 {
+        let _ = writeln!(text, "… and {more} lines more; the old file is kept");
+    }
 }
 
 /// What stood there may hold secrets that are not this cluster's any more: lines that name one lose their value.

@@ -74,11 +74,8 @@ fn wanted(config: &Config) -> Vec<Folder> {
         mode,
     };
     let (freeswitch, daemon) = (users.freeswitch.as_str(), users.voip_admin.as_str());
-    // The daemon's group: it serves recordings, and sweeps what the engines spooled.
+    // The daemon's group: it sweeps what the engines spooled. /storage is render's, by systemd-tmpfiles.
     vec![
-        folder(&paths.storage, "root", "root", 0o755),
-        folder(&paths.storage.join("recordings"), freeswitch, daemon, 0o2750),
-        folder(&paths.storage.join("voicemail"), freeswitch, daemon, 0o2750),
         folder(&paths.freeswitch_db, freeswitch, freeswitch, 0o750),
         folder(&paths.journal, daemon, daemon, 0o700),
         folder(&paths.cdr_spool, freeswitch, daemon, 0o2770),

@@ -34,12 +34,13 @@ pub fn all(config: &Config, places: &Places) -> Vec<String> {
 }
 
 fn media(config: &Config, places: &Places) -> &'static str {
+    if has_double(config, places) { "tandem-media-double.service" } else { "freeswitch.service" }
+}
+
+/// Whether the lab's test program stands in for FreeSWITCH here.
+pub fn has_double(config: &Config, places: &Places) -> bool {
     let freeswitch = config.layout.paths.freeswitch_prefix.join("bin/freeswitch");
-    if places.etc().join("lab").exists() && !freeswitch.exists() {
-        "tandem-media-double.service"
-    } else {
-        "freeswitch.service"
-    }
+    places.etc().join("lab").exists() && !freeswitch.exists()
 }
 
 /// Stops what Debian started with its example configuration, the last first.

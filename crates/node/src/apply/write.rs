@@ -45,8 +45,10 @@ impl Writer<'_> {
         }
         (self.between)()?;
         while let Some(next) = applied.pending.first().cloned() {
-            say!("  {next}");
-            self.follow(&next)?;
+            if self.concerns(&next) {
+                say!("  {next}");
+                self.follow(&next)?;
+            }
             (self.between)()?;
             applied.pending.remove(0);
             applied.save(self.places)?;
@@ -128,6 +130,14 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// What does not run is neither restarted nor reloaded: it reads its files when it starts.
+    fn concerns(&self, consequence: &Consequence) -> bool {
+        match consequence {
+            Consequence::Restart(unit) | Consequence::Reload(unit) => self.services.is_active(unit),
+            _ => true,
+        }
+    }
+
     fn follow(&self, consequence: &Consequence) -> Result<()> {
         let services = self.services;
         match consequence {
@@ -149,9 +159,8 @@ impl Writer<'_> {
                 services.enable(unit)?;
                 services.start(unit)
             }
-            Consequence::Restart(unit) if services.is_active(unit) => services.restart(unit),
+            Consequence::Restart(unit) => services.restart(unit),
             Consequence::Reload(unit) => services.reload(unit),
-            Consequence::Restart(_) => Ok(()),
         }
     }
 
