@@ -1,5 +1,33 @@
 //! The laboratory: two real Debian systems on one machine, installed the way an operator installs servers.
 //!
+//! In: a Debian mirror, our packages, a name. Out: nodes that run systemd in namespaces of their own, two networks between
+//! them, faults on demand, and `.tandem/env` to reach them by. Everything a lab makes carries its name, so that [`down`]
+//! finds it whatever died meanwhile.
+//!
 //! Architecture invariant: nothing here configures a node. What the package, `tandem apply` and `tandem join` do not do on
 //! a server, they do not do here.
 #![forbid(unsafe_code)]
+
+mod cli;
+mod down;
+mod environment;
+mod fault;
+mod forward;
+mod image;
+mod install;
+mod lock;
+mod name;
+mod net;
+mod node;
+mod places;
+mod preflight;
+mod process;
+mod progress;
+mod run;
+mod state;
+mod status;
+mod up;
+
+pub use cli::{Command, run};
+pub use name::{LabName, Release};
+pub use preflight::{Impossible, possible};

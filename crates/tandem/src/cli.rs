@@ -83,6 +83,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         completion: PathBuf,
     },
+    /// Two Debian systems on this machine, installed as servers are, and faults on demand.
+    Lab(lab::Command),
 }
 
 /// Where cluster.yaml and secrets.yaml are.
@@ -189,6 +191,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             Dev::Supervise { plan } => dev::supervise(&plan),
             Dev::Exec(args) => dev::exec(&args),
         },
+        Command::Lab(command) => lab::run(command),
     }?;
     Ok(ExitCode::SUCCESS)
 }

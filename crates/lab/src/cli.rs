@@ -1,0 +1,246 @@
+//! `tandem lab …`: every command, in one place.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use host::say;
+
+use crate::net::{CLIENTS, Net};
+use crate::places::Places;
+use crate::process::MARK;
+use crate::state::State;
+use crate::{LabName, Release, down, fault, forward, net, node, run as programs, status, up};
+
+/// Most of the delay that makes sense: two seconds each way is a satellite of a satellite.
+const SLOW_MS_MAX: i64 = 2_000;
+
+/// The laboratory.
+#[derive(Debug, Args)]
+pub struct Command {
+    /// Which lab; several run side by side, each with a --port of its own.
+    #[arg(long, env = "TANDEM_LAB", default_value = "lab", global = true, value_name = "NAME")]
+    lab: LabName,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make two Debian systems, install the package, make them a pair; or say that they run.
+    Up(Up),
+    /// Remove all of it but the images.
+    Down {
+        #[command(flatten)]
+        link: Link,
+        /// The images too.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Hosts, and what is broken on purpose.
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a command in a node, as its root.
+    Exec {
+        node: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// A shell in a node.
+    Shell { node: String },
+    /// A node's journal; of one unit when it is named.
+    Logs {
+        node: String,
+        unit: Option<String>,
+        /// Keep showing what comes.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Power loss.
+    Kill { node: String },
+    /// Power again.
+    Start { node: String },
+    /// Drop every frame between two hosts.
+    Cut {
+        from: String,
+        to: String,
+        /// On one network only.
+        #[arg(long)]
+        net: Option<Net>,
+        /// From the first to the second only.
+        #[arg(long)]
+        one_way: bool,
+    },
+    /// No cut, no loss, no delay any more.
+    Heal,
+    /// Lose frames by chance.
+    Loss {
+        #[arg(value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+        percent: u8,
+    },
+    /// Delay frames (a relay of ours: not every kernel has netem).
+    Slow {
+        #[arg(value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=SLOW_MS_MAX))]
+        ms: u32,
+    },
+    /// Freeze a service: SIGSTOP to each of its processes.
+    Pause { node: String, service: String },
+    /// Go on.
+    Resume { node: String, service: String },
+    /// Fill the file system of a folder below /var.
+    Fill { node: String, folder: String },
+    /// Take the filling out.
+    Unfill { node: String },
+    /// Restart a service with another time, by libfaketime: +1h, -90s; 'off' ends it.
+    Clock {
+        node: String,
+        service: String,
+        #[arg(allow_hyphen_values = true)]
+        offset: String,
+    },
+    /// Two phones on the clients' host call each other and a queue through the virtual address.
+    Call {
+        /// The API's own JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What `.tandem/env` says.
+    Env,
+    /// Is the forwarder.
+    #[command(hide = true)]
+    Forward {
+        #[arg(long)]
+        port: u16,
+    },
+    /// Delays frames of the switch's ports.
+    #[command(hide = true)]
+    Relay {
+        #[arg(long)]
+        ms: u32,
+        ports: Vec<String>,
+    },
+    /// `call`, on the clients' host.
+    #[command(hide = true)]
+    CallHere {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    #[arg(long, env = "TANDEM_LAB_RELEASE", default_value = "trixie")]
+    release: Release,
+    /// Systems only: nothing of Tandem in them.
+    #[arg(long)]
+    bare: bool,
+    /// A third host, `w`, on both networks.
+    #[arg(long)]
+    witness: bool,
+    /// On 127.0.0.1, forwarded to the API at the virtual address.
+    #[arg(long, env = "TANDEM_LAB_PORT", default_value_t = 8080)]
+    port: u16,
+    /// The folder of tandem_*.deb.
+    #[arg(long, env = "TANDEM_DEB_DIR", default_value = "dist", value_name = "FOLDER")]
+    debs: PathBuf,
+    #[command(flatten)]
+    link: Link,
+}
+
+#[derive(Debug, Args)]
+struct Link {
+    /// Becomes a link to the lab's folder, where `env` is.
+    #[arg(long, env = "TANDEM_DIR", default_value = ".tandem", value_name = "LINK")]
+    dir: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What to tell the user.
+pub fn run(command: Command) -> Result<()> {
+    let lab = &command.lab;
+    match command.what {
+        What::Up(Up { release, bare, witness, port, debs, link }) => {
+            up::run(lab, &up::Options { release, bare, witness, port, debs, link: link.dir })
+        }
+        What::Down { link, purge } => down::run(lab, &link.dir, purge),
+        What::Status { json } => status::run(lab, json),
+        What::Exec { node, command } => become_in(lab, &node, &command),
+        What::Shell { node } => become_in(lab, &node, &["bash".into(), "-l".into()]),
+        What::Logs { node, unit, follow } => logs(lab, &node, unit.as_deref(), follow),
+        What::Kill { node } => fault::kill(lab, &node),
+        What::Start { node } => fault::start(lab, &node),
+        What::Cut { from, to, net, one_way } => {
+            let nets = net.map_or_else(|| Net::ALL.to_vec(), |net| vec![net]);
+            fault::cut(lab, &from, &to, &nets, one_way)
+        }
+        What::Heal => fault::heal(lab),
+        What::Loss { percent } => fault::loss(lab, percent),
+        What::Slow { ms } => fault::slow(lab, ms),
+        What::Pause { node, service } => fault::signal(lab, &node, &service, "SIGSTOP"),
+        What::Resume { node, service } => fault::signal(lab, &node, &service, "SIGCONT"),
+        What::Fill { node, folder } => fault::fill(lab, &node, &folder),
+        What::Unfill { node } => fault::unfill(lab, &node),
+        What::Clock { node, service, offset } => fault::clock(lab, &node, &service, &offset),
+        What::Call { json } => call(lab, json),
+        What::Env => env(lab),
+        What::Forward { port } => forward::run(lab, port),
+        What::Relay { ms, ports } => net::relay::run(&ports, ms),
+        What::CallHere { json } => {
+            let env = phones::Env::read(&Places::of(lab).env())?;
+            phones::call::run(&env, phones::call::Options { json })
+        }
+    }
+}
+
+/// This process becomes a command in the node, so that its exit code is the command's.
+fn become_in(lab: &LabName, name: &str, words: &[String]) -> Result<()> {
+    fault::node_named(name)?;
+    State::existing(&Places::of(lab))?;
+    let init = node::init(lab, name);
+    let init = init.with_context(|| format!("{name} is off; 'tandem lab start {name}' gives it power"))?;
+    let mut command = node::command(&init);
+    command.args(words).stdin(std::process::Stdio::inherit());
+    if let Some(terminal) = std::env::var_os("TERM") {
+        command.env("TERM", terminal);
+    }
+    Err(command.exec()).context("running nsenter")
+}
+
+fn logs(lab: &LabName, name: &str, unit: Option<&str>, follow: bool) -> Result<()> {
+    let mut words = vec!["journalctl".to_owned(), "--no-pager".to_owned()];
+    match unit {
+        Some(unit) => words.extend(["--unit".to_owned(), fault::pattern(unit)]),
+        None => words.push("--boot".to_owned()),
+    }
+    if follow {
+        words.push("--follow".to_owned());
+    }
+    become_in(lab, name, &words)
+}
+
+/// Again, in the clients' namespace.
+fn call(lab: &LabName, json: bool) -> Result<()> {
+    let state = State::existing(&Places::of(lab))?;
+    if state.bare {
+        bail!("the lab is bare: nothing in it takes a call");
+    }
+    let mut command = programs::command("ip");
+    command.args(["netns", "exec", &lab.of_host(CLIENTS)]);
+    command.arg(std::env::current_exe().context("finding this program")?);
+    command.args(["lab", "--lab", lab.as_str(), "call-here"]).args(json.then_some("--json"));
+    command.env(MARK, lab.as_str());
+    Err(command.exec()).context("running ip netns exec")
+}
+
+fn env(lab: &LabName) -> Result<()> {
+    let places = Places::of(lab);
+    State::existing(&places)?;
+    let text = host::files::read(&places.env())?.context("the lab is bare, or half made: it has no env")?;
+    say!("{}", text.trim_end());
+    Ok(())
+}

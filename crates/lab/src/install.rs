@@ -1,0 +1,92 @@
+//! The real way onto a server: the package, `tandem init`, `apply`, `invite` and `join`, as an operator types them.
+//!
+//! Architecture invariant: only what an operator can do is done here, by the commands of the documentation.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::LabName;
+use crate::image::Debs;
+use crate::net::{GATEWAY, Host, NODES, Net, VIP_PREFIX};
+use crate::node;
+use crate::places::Places;
+use crate::progress::Progress;
+use crate::state::State;
+
+/// Where packages are put in a node.
+const FOLDER: &str = "var/tmp";
+/// Says that this is a lab: the media double and `shape: lab` want it.
+const MARKER: &str = "/etc/tandem/lab";
+/// Where a node keeps its cluster's file and secrets.
+pub const ETC: &str = "/etc/tandem";
+
+/// Installs the packages on a node.
+pub fn package(lab: &LabName, state: &State, places: &Places, name: &str, debs: &Debs) -> Result<()> {
+    node::write_file(lab, name, MARKER, "0644", "tandem lab\n")?;
+    let mut files = vec![debs.tandem.clone()];
+    if state.freeswitch.is_none() {
+        files.extend(debs.media_double.clone());
+    }
+    let root = places.node(name).root();
+    let mut words: Vec<String> =
+        ["apt-get", "install", "-y", "--no-install-recommends"].map(str::to_owned).into();
+    for file in &files {
+        let base = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        fs::copy(file, root.join(FOLDER).join(&base)).with_context(|| format!("copying {base}"))?;
+        words.push(format!("/{FOLDER}/{base}"));
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    logged(lab, places, name, &words, "").map(drop)
+}
+
+/// Makes the pair: a cluster on the first node, which the second joins.
+pub fn cluster(lab: &LabName, places: &Places, progress: &Progress) -> Result<()> {
+    let [first, second] = NODES;
+    let peer = |name: &str| Host::named(name).and_then(|host| host.address(Net::Peer)).unwrap_or_default();
+    let service =
+        |name: &str| Host::named(name).and_then(|host| host.address(Net::Service)).unwrap_or_default();
+    progress.step(format_args!("{first}: tandem init"));
+    let nodes = NODES.map(|name| format!("{name}={},{}", service(name), peer(name)));
+    let init = [
+        "tandem",
+        "init",
+        "--shape",
+        "lab",
+        "--node",
+        &nodes[0],
+        "--node",
+        &nodes[1],
+        "--vip",
+        VIP_PREFIX,
+        "--gateway",
+        GATEWAY,
+        "--dir",
+        ETC,
+    ];
+    logged(lab, places, first, &init, "")?;
+    progress.step(format_args!("{first}: tandem apply"));
+    logged(lab, places, first, &["tandem", "apply", "--node", first, "--yes"], "")?;
+    progress.step(format_args!("{second}: tandem join"));
+    let invitation = node::run(lab, first, &["tandem", "invite", "--json"])?;
+    let invitation: Value = serde_json::from_str(&invitation).context("'tandem invite' does not say JSON")?;
+    let token = invitation["token"].as_str().context("'tandem invite' says no token")?;
+    let join = ["tandem", "join", &peer(first), "--token-file", "-", "--node", second];
+    logged(lab, places, second, &join, &format!("{token}\n")).map(drop)
+}
+
+/// Runs it, its words in the node's log in the lab's folder.
+fn logged(lab: &LabName, places: &Places, name: &str, words: &[&str], input: &str) -> Result<String> {
+    use std::io::Write;
+    let said = node::run_quietly(lab, name, words, input);
+    let text = match &said {
+        Ok(text) => text.clone(),
+        Err(error) => format!("{error:#}"),
+    };
+    let log = fs::OpenOptions::new().create(true).append(true).open(places.log(name));
+    if let Ok(mut log) = log {
+        let _unwritten = writeln!(log, "# {}\n{text}", words.join(" "));
+    }
+    said
+}

@@ -1,0 +1,11 @@
+//! A node: a Debian system of its own in systemd-nspawn, on an overlay of the image and a disk of its own for `/var`.
+//!
+//! In: an image, the node's network namespace. Out: a system that booted. Its power can be cut and given again.
+
+mod boot;
+mod disk;
+mod enter;
+
+pub use boot::{boot, init, kill, remove_cgroup, wait};
+pub use disk::{make_disks, mounts_below, unmount_below};
+pub use enter::{command, run, run_quietly, write_file};
