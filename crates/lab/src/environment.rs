@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use host::files;
-use phones::{Env, EnvLab};
+use phones::{Env, Lab};
 use spec::{Cluster, Secrets};
 
 use crate::LabName;
@@ -34,7 +34,7 @@ pub fn of(lab: &LabName, state: &State, places: &Places) -> Result<Env> {
     env.pg = on_loopback(&env.pg);
     env.redis = on_loopback(&env.redis);
     let address = |name: &str| Host::named(name).and_then(|host| host.address(Net::Service));
-    env.lab = Some(EnvLab {
+    env.lab = Some(Lab {
         vip: VIP.into(),
         n1: address(NODES[0]).unwrap_or_default(),
         n2: address(NODES[1]).unwrap_or_default(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::LabName;
 use crate::image::Debs;
-use crate::net::{GATEWAY, Host, NODES, Net, VIP_PREFIX};
+use crate::net::{CLIENTS, GATEWAY, Host, NODES, Net, VIP_PREFIX};
 use crate::node;
 use crate::places::Places;
 use crate::progress::Progress;
@@ -49,6 +49,8 @@ pub fn cluster(lab: &LabName, places: &Places, progress: &Progress) -> Result<()
         |name: &str| Host::named(name).and_then(|host| host.address(Net::Service)).unwrap_or_default();
     progress.step(format_args!("{first}: tandem init"));
     let nodes = NODES.map(|name| format!("{name}={},{}", service(name), peer(name)));
+    // Phones and tests are there, and they are many from one address.
+    let clients = format!("{}/32", service(CLIENTS));
     let init = [
         "tandem",
         "init",
@@ -62,6 +64,12 @@ pub fn cluster(lab: &LabName, places: &Places, progress: &Progress) -> Result<()
         VIP_PREFIX,
         "--gateway",
         GATEWAY,
+        "--fs-allow",
+        &clients,
+        "--metrics-allow",
+        &clients,
+        "--trusted-source",
+        &clients,
         "--dir",
         ETC,
     ];

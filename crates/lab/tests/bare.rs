@@ -131,9 +131,8 @@ fn a_service_is_frozen_and_told_another_time(lab: &Lab) {
     assert!(lab.exec("n1", &["sh", "-c", state]).out.starts_with('S'));
     let clock = lab.must(&["clock", "n1", "ssh", "+1h"]);
     assert!(clock.contains("libfaketime"), "{clock}");
-    let environ = lab
-        .exec("n1", &["sh", "-c", "tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value ssh)/environ"]);
-    assert!(environ.out.contains("FAKETIME=+1h"), "{environ:?}");
+    let loaded = "grep -q libfaketime /proc/$(systemctl show -p MainPID --value ssh)/maps";
+    assert!(lab.exec("n1", &["sh", "-c", loaded]).succeeded);
     lab.must(&["clock", "n1", "ssh", "off"]);
 }
 
