@@ -183,7 +183,7 @@ impl Layout {
             kamailio: "kamailio".into(),
             freeswitch: "freeswitch".into(),
             voip_admin: "voip-admin".into(),
-            media_double: "tandem-media-double".into(),
+            media_double: "freeswitch".into(),
         };
         Self::with(paths, users, cluster, found)
     }
