@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::ANSWER_MAX;
 use crate::observe::{Place, output};
 
 const SYSCTL_FOLDER: &str = "/etc/sysctl.d";
+/// A list of reserved ports is the longest there is.
+const SYSCTL_BYTES_MAX: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct System {
@@ -103,7 +106,10 @@ fn wanted(text: &str) -> Vec<(String, String)> {
 
 fn current(key: &str) -> Option<String> {
     let path = Path::new("/proc/sys").join(key.replace('.', "/"));
-    fs::read_to_string(path).ok().map(|text| words(&text))
+    // In one read: the kernel answers a second one with nothing, and `read_to_string` begins with 32 bytes.
+    let mut value = [0; SYSCTL_BYTES_MAX];
+    let length = fs::File::open(path).ok()?.read(&mut value).ok()?;
+    Some(words(&String::from_utf8_lossy(value.get(..length)?)))
 }
 
 /// The kernel separates by tabs.
