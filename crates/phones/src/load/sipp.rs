@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::interrupt;
 use super::stat::Stat;
 use crate::call::sipp_program;
 
@@ -92,7 +93,8 @@ impl Running {
         // SIPp draws a screen of numbers.
         command.stdin(Stdio::null()).stdout(Stdio::null()).current_dir(run.folder);
         command.stderr(File::create(file("stderr")).context("writing SIPp's words")?);
-        let child = command.spawn().context("starting SIPp (setpriv is Debian's util-linux)")?;
+        let child = interrupt::unblocked(|| command.spawn())?;
+        let child = child.context("starting SIPp (setpriv is Debian's util-linux)")?;
         Ok(Self { name: run.name.into(), child, folder: run.folder.into() })
     }
 
