@@ -1,7 +1,7 @@
 //! SIPp as the load's child processes.
 //!
 //! Architecture invariant: no SIPp outlives this program. Each is told to end when its parent dies (setpriv(1)), and has a
-//! time limit of its own besides. SIGTERM makes SIPp hang up what it has open; SIGUSR1 makes it call no more.
+//! time limit of its own besides. SIGUSR1 makes SIPp call no more; SIGTERM ends it at once, and no BYE is sent (3.6.1).
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use super::interrupt;
 use super::stat::Stat;
 use crate::call::sipp_program;
 
-/// How long SIPp has to hang up what is open.
+/// How long SIPp has to end.
 const STOP: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// What is read of SIPp's statistics: an hour of lines.
@@ -108,7 +108,7 @@ impl Running {
         self.signal(Signal::SIGUSR1);
     }
 
-    /// Hangs up what is open and ends.
+    /// Ends it, whatever is open.
     pub fn end(&mut self) {
         if matches!(self.ended(), Ok(Some(_))) {
             return;

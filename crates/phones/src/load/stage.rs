@@ -232,8 +232,9 @@ impl Stage<'_> {
             let now = Instant::now();
             if self.interrupt.came() {
                 progress.end();
-                eprintln!("interrupted: hanging up");
-                bail!("interrupted; every call was hung up");
+                bail!(
+                    "interrupted: SIPp is ended, without a BYE; calls that were up stay open in the platform for a while"
+                );
             }
             let mut open = false;
             for (_, sipp) in &mut *callers {
@@ -267,7 +268,7 @@ impl Stage<'_> {
             }
             if now - began > self.limit {
                 progress.end();
-                bail!("calls are still open after {} s; they were hung up", self.limit.as_secs());
+                bail!("calls are still open after {} s; SIPp is ended", self.limit.as_secs());
             }
             sleep(POLL);
         }
