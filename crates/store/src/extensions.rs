@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -157,7 +157,7 @@ impl Store {
             return Ok(Created { item, replayed: true });
         }
         let domain_id = tenant::of_request(&mut tx, actor.scope, input.domain.as_deref()).await?;
-        let user_id = user_of(&mut tx, domain_id, input).await?;
+        let user_id = user_of(&mut tx, actor, domain_id, input).await?;
         let row = tx.query_opt(CREATE, &values(&domain_id, input, &user_id, &defaults(input))).await?;
         let id: i32 = row.ok_or(Error::NotFound)?.try_get(0)?;
         if let Some(credentials) = &input.credentials {
@@ -184,7 +184,7 @@ impl Store {
         let mut tx = self.write(actor.scope).await?;
         let domain_id = lock(&mut tx, id).await?;
         let before = get(&mut tx, id).await?;
-        let user_id = user_of(&mut tx, domain_id, input).await?;
+        let user_id = user_of(&mut tx, actor, domain_id, input).await?;
         tx.execute(UPDATE, &values(&id, input, &user_id, &defaults(input))).await?;
         match &input.credentials {
             Some(credentials) => replace_credentials(&mut tx, domain_id, id, credentials).await?,
@@ -199,7 +199,7 @@ impl Store {
         Ok(item)
     }
 
-    /// Deletes an extension with its secret.
+    /// Deletes an extension with its secret, and the user that was made with it, if nothing else became of that user.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Unknown`].
@@ -209,6 +209,9 @@ impl Store {
         let before = get(&mut tx, id).await?;
         tx.execute(DELETE, &[&id]).await?;
         log(&mut tx, actor, "delete", id, domain_id, Some(shown(&before)?), None).await?;
+        if let Some(user_id) = before.user_id {
+            delete_user_made_with(&mut tx, actor, domain_id, user_id, before.created_at).await?;
+        }
         tx.commit().await
     }
 }
@@ -223,13 +226,45 @@ async fn lock(tx: &mut Transaction, id: i32) -> Result<i32> {
 }
 
 /// The user an extension of type user belongs to.
-async fn user_of(tx: &mut Transaction, domain_id: i32, input: &ExtensionInput) -> Result<Option<i32>> {
+async fn user_of(
+    tx: &mut Transaction,
+    actor: &Actor,
+    domain_id: i32,
+    input: &ExtensionInput,
+) -> Result<Option<i32>> {
     if input.kind != "user" || input.user_id.is_some() {
         return Ok(input.user_id);
     }
-    tx.execute(MAKE_USER, &[&domain_id, &input.extension, &input.description]).await?;
+    if let Some(made) = tx.query_opt(MAKE_USER, &[&domain_id, &input.extension, &input.description]).await? {
+        let id: i32 = made.try_get(0)?;
+        let after = Some(json!({"id": id, "username": input.extension, "full_name": input.description}));
+        let entity_id = &id.to_string();
+        let (action, entity) = ("create", "user");
+        audit::log(tx, actor, Change { action, entity, entity_id, domain_id, before: None, after }).await?;
+        return Ok(Some(id));
+    }
     let row = tx.query_opt(USER_BY_NAME, &[&domain_id, &input.extension]).await?.ok_or(Error::NotFound)?;
     Ok(Some(row.try_get(0)?))
+}
+
+/// A user of the very transaction that made the extension, never changed since and referred to by nothing, is nobody's.
+async fn delete_user_made_with(
+    tx: &mut Transaction,
+    actor: &Actor,
+    domain_id: i32,
+    id: i32,
+    made_at: Timestamp,
+) -> Result<()> {
+    // Locked by a statement of its own: the next one sees what was referring to the user until then.
+    if tx.query_opt(LOCK_USER_MADE_AT, &[&id, &made_at]).await?.is_none() {
+        return Ok(());
+    }
+    let Some(gone) = tx.query_opt(DELETE_USER_OF_NOTHING, &[&id]).await? else { return Ok(()) };
+    let (username, full_name): (String, Option<String>) = (gone.try_get(0)?, gone.try_get(1)?);
+    let before = Some(json!({"id": id, "username": username, "full_name": full_name}));
+    let entity_id = &id.to_string();
+    let (action, entity) = ("delete", "user");
+    audit::log(tx, actor, Change { action, entity, entity_id, domain_id, before, after: None }).await
 }
 
 async fn replace_credentials(
@@ -347,7 +382,15 @@ pub(crate) const UPDATE: &str = "UPDATE voip.extensions SET extension = $2, type
 pub(crate) const DELETE: &str = "DELETE FROM voip.extensions WHERE id = $1";
 pub(crate) const MAKE_USER: &str =
     "INSERT INTO voip.users (domain_id, username, full_name) VALUES ($1, $2, $3)
-    ON CONFLICT (domain_id, username) DO NOTHING";
+    ON CONFLICT (domain_id, username) DO NOTHING RETURNING id";
+/// now() is the transaction's: rows with the same created_at are of one POST.
+pub(crate) const LOCK_USER_MADE_AT: &str =
+    "SELECT id FROM voip.users WHERE id = $1 AND created_at = $2 AND updated_at = $2 FOR UPDATE";
+pub(crate) const DELETE_USER_OF_NOTHING: &str = "DELETE FROM voip.users u WHERE id = $1
+        AND NOT EXISTS (SELECT FROM voip.extensions e WHERE e.user_id = u.id)
+        AND NOT EXISTS (SELECT FROM voip.queue_members m WHERE m.user_id = u.id)
+        AND NOT EXISTS (SELECT FROM voip.voicemail_boxes v WHERE v.user_id = u.id)
+    RETURNING username, full_name";
 pub(crate) const USER_BY_NAME: &str = "SELECT id FROM voip.users WHERE domain_id = $1 AND username = $2";
 pub(crate) const FORGET_CREDENTIALS: &str = "DELETE FROM voip.sip_credentials WHERE extension_id = $1";
 pub(crate) const STORE_CREDENTIALS: &str = "INSERT INTO voip.sip_credentials (extension_id, domain_id, ha1, ha1b, ha1_sha256) VALUES ($1, $2, $3, $4, $5)";

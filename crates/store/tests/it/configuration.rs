@@ -66,16 +66,70 @@ async fn an_extension_lives_and_is_audited() {
     assert!(matches!(store.delete_extension(&actor, made.id).await, Err(Error::NotFound)));
     let superuser = fixture.superuser().await;
     let rows = superuser
-        .query("SELECT who, action, domain_id, before IS NULL, after IS NULL, coalesce(before, after)::text FROM voip.audit_log ORDER BY id", &[])
+        .query("SELECT who, action, domain_id, before IS NULL, after IS NULL, coalesce(before, after)::text, entity FROM voip.audit_log ORDER BY id", &[])
         .await
         .unwrap();
-    let actions: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
-    assert_eq!(actions, ["create", "update", "update", "update", "delete"]);
+    let actions: Vec<_> =
+        rows.iter().map(|row| format!("{} {}", row.get::<_, &str>(1), row.get::<_, &str>(6))).collect();
+    assert_eq!(
+        actions,
+        [
+            "create user",
+            "create extension",
+            "update extension",
+            "update extension",
+            "update extension",
+            "delete extension",
+            "delete user"
+        ]
+    );
     for row in &rows {
         assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(2)), ("test", a));
         let action: &str = row.get(1);
         assert_eq!((row.get::<_, bool>(3), row.get::<_, bool>(4)), (action == "create", action == "delete"));
         assert!(!row.get::<_, &str>(5).contains("ha1"), "no secret in the audit log");
+    }
+}
+
+#[tokio::test]
+async fn a_user_made_with_an_extension_goes_with_it_unless_something_became_of_him() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let store = &fixture.store;
+    let actor = tenant(fixture.domain_id(A).await);
+    let superuser = fixture.superuser().await;
+    let is_there = async |id: Option<i32>| {
+        let row = superuser.query_one("SELECT count(*) FROM voip.users WHERE id = $1", &[&id.unwrap()]).await;
+        row.unwrap().get::<_, i64>(0) == 1
+    };
+    let make = async |number: &str, user_id| {
+        let mut input = user(number, None);
+        input.user_id = user_id;
+        store.create_extension(&actor, &input).await.unwrap().item
+    };
+
+    let alone = make("1010", None).await;
+    store.delete_extension(&actor, alone.id).await.unwrap();
+    assert!(!is_there(alone.user_id).await);
+
+    // Two numbers of one user, the first deleted first: he was made with it, and the second needs him.
+    let first = make("1011", None).await;
+    let second = make("1012", first.user_id).await;
+    store.delete_extension(&actor, first.id).await.unwrap();
+    assert!(is_there(first.user_id).await);
+    store.delete_extension(&actor, second.id).await.unwrap();
+    assert!(is_there(first.user_id).await, "he was not made with the second");
+
+    for became in [
+        "UPDATE voip.users SET email = 'a@example.com' WHERE id = $1",
+        "INSERT INTO voip.voicemail_boxes (domain_id, mailbox, user_id) SELECT domain_id, '1013', id FROM voip.users WHERE id = $1",
+        "INSERT INTO voip.queue_members (domain_id, queue_id, user_id)
+            SELECT u.domain_id, q.id, u.id FROM voip.users u JOIN voip.queues q USING (domain_id) WHERE u.id = $1 LIMIT 1",
+    ] {
+        let made = make("1013", None).await;
+        assert_eq!(superuser.execute(became, &[&made.user_id.unwrap()]).await.unwrap(), 1, "{became}");
+        store.delete_extension(&actor, made.id).await.unwrap();
+        assert!(is_there(made.user_id).await, "{became}");
+        superuser.execute("DELETE FROM voip.users WHERE id = $1", &[&made.user_id.unwrap()]).await.unwrap();
     }
 }
 
