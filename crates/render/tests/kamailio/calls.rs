@@ -198,19 +198,26 @@ fn headers_that_command_or_assert_do_not_pass() {
         "X-AUTH-IP: 192.0.2.1",
         "P-Asserted-Identity: <sip:boss@default.local>",
         "Remote-Party-ID: <sip:boss@default.local>",
+        "Alert-Info: <http://192.0.2.1/ring.wav>;info=alert-autoanswer",
+        "call-info : <sip:default.local>;answer-after=0",
+        "Answer-Mode: Auto",
+        "Priv-Answer-Mode: Auto",
         "Subject: stays",
     ]
     .map(String::from)
     .to_vec();
     let invite = alice.call_with(invite);
     let ringing = bob.rings();
-    for prefix in ["X-", "P-", "Remote-Party-ID"] {
+    for prefix in ["X-", "P-", "Remote-Party-ID", "Alert-Info", "Call-Info", "Answer-Mode", "Priv-"] {
         assert_eq!(ringing.named_like(prefix), [""; 0], "{ringing:#?}");
     }
     assert_eq!(ringing.header("Subject"), "stays");
-    bob.reply_with(&ringing, "486 Busy Here", "b", &["X-VP-Call: mine", "Reason: Q.850;cause=17"]);
+    let extra = ["X-VP-Call: mine", "Alert-Info: <http://192.0.2.1/x.wav>", "Reason: Q.850;cause=17"];
+    bob.reply_with(&ringing, "486 Busy Here", "b", &extra);
     let reply = alice.final_reply(&invite);
-    assert_eq!(reply.named_like("X-"), [""; 0]);
+    for prefix in ["X-", "Alert-Info"] {
+        assert_eq!(reply.named_like(prefix), [""; 0]);
+    }
     assert_eq!(reply.header("Reason"), "Q.850;cause=17");
 }
 
