@@ -52,28 +52,30 @@ impl RequestKind {
     }
 }
 
-/// A look-up in the directory.
+/// A look-up in the directory. It borrows from the form: of its forty parameters nine are looked at, and two kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DirectoryRequest {
+pub struct DirectoryRequest<'a> {
     /// What is asked. Where it [is about a user](RequestKind::is_about_a_user), `user` and `domain` are there.
     pub kind: RequestKind,
     /// The user asked for. FreeSWITCH compares without regard to case; so should the store.
-    pub user: Option<String>,
+    pub user: Option<Cow<'a, str>>,
     /// The domain asked for, in lower case (FreeSWITCH compares without regard to case).
-    pub domain: Option<String>,
+    pub domain: Option<Cow<'a, str>>,
 }
 
-impl DirectoryRequest {
+impl<'a> DirectoryRequest<'a> {
     /// Reads a posted form or a query string.
     ///
     /// It never fails: whatever cannot be answered is [`RequestKind::Other`], a quiet miss. FreeSWITCH does not encode
     /// `key_value`, which can be a stranger's own realm, so that parameters can be injected before the true ones: of a
     /// repeated key the last counts. A user or domain that could not have been provisioned reads as absent.
-    pub fn parse(form: &[u8]) -> Self {
+    pub fn parse(form: &'a [u8]) -> Self {
         let mut asked = Asked::default();
         if form.len() <= REQUEST_MAX_BYTES {
-            for (key, value) in form_urlencoded::parse(form) {
-                asked.take(&key, value);
+            let mut start = 0;
+            for end in memchr::memchr_iter(b'&', form).chain([form.len()]) {
+                asked.take(&form[start..end]);
+                start = end + 1;
             }
         }
         asked.into_request()
@@ -89,46 +91,65 @@ impl DirectoryRequest {
     }
 }
 
-/// The parameters that matter, each as it came last.
+/// `key_value`, the longest key of [`Asked`].
+const KEY_MAX_BYTES: usize = 9;
+
+/// The parameters that matter, each as it came last: `key=value`, not decoded yet.
 #[derive(Default)]
-struct Asked {
-    section: Option<String>,
-    tag_name: Option<String>,
-    key_name: Option<String>,
-    key_value: Option<String>,
-    action: Option<String>,
-    purpose: Option<String>,
-    data_type: Option<String>,
-    user: Option<String>,
-    domain: Option<String>,
+struct Asked<'a> {
+    section: Option<&'a [u8]>,
+    tag_name: Option<&'a [u8]>,
+    key_name: Option<&'a [u8]>,
+    key_value: Option<&'a [u8]>,
+    action: Option<&'a [u8]>,
+    purpose: Option<&'a [u8]>,
+    data_type: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
+    domain: Option<&'a [u8]>,
 }
 
-impl Asked {
-    fn take(&mut self, key: &str, value: Cow<str>) {
-        let slot = match key {
-            "section" => &mut self.section,
-            "tag_name" => &mut self.tag_name,
-            "key_name" => &mut self.key_name,
-            "key_value" => &mut self.key_value,
-            "action" => &mut self.action,
-            "purpose" => &mut self.purpose,
-            "type" => &mut self.data_type,
-            "user" => &mut self.user,
-            "domain" => &mut self.domain,
-            _ => return,
-        };
-        *slot = Some(value.into_owned());
+impl<'a> Asked<'a> {
+    fn take(&mut self, pair: &'a [u8]) {
+        // What goes on beyond the longest of our keys, with nothing encoded so far, is none of them.
+        let start = &pair[..pair.len().min(KEY_MAX_BYTES + 1)];
+        match start.iter().position(|b| matches!(b, b'=' | b'%')) {
+            Some(at) if start[at] == b'=' => self.keep(&start[..at], pair),
+            // No engine writes one of our keys so, but it would mean the same. A key without a value is an empty one.
+            _ if start.len() <= KEY_MAX_BYTES || start.contains(&b'%') => {
+                if let Some((key, _)) = form_urlencoded::parse(pair).next() {
+                    self.keep(key.as_bytes(), pair);
+                }
+            }
+            _ => {}
+        }
     }
 
-    fn into_request(self) -> DirectoryRequest {
-        let named = self.tag_name.as_deref() == Some("domain") && self.key_name.as_deref() == Some("name");
-        let domain = self.domain.or(self.key_value.filter(|_| named));
-        let domain = domain.and_then(|domain| text::domain_name("domain", &domain).ok());
-        let user = self.user.filter(|user| text::sip_user("user", user).is_ok());
-        let kind = if self.section.as_deref() != Some("directory") {
+    fn keep(&mut self, key: &[u8], pair: &'a [u8]) {
+        let slot = match key {
+            b"section" => &mut self.section,
+            b"tag_name" => &mut self.tag_name,
+            b"key_name" => &mut self.key_name,
+            b"key_value" => &mut self.key_value,
+            b"action" => &mut self.action,
+            b"purpose" => &mut self.purpose,
+            b"type" => &mut self.data_type,
+            b"user" => &mut self.user,
+            b"domain" => &mut self.domain,
+            _ => return,
+        };
+        *slot = Some(pair);
+    }
+
+    fn into_request(self) -> DirectoryRequest<'a> {
+        let is = |pair: Option<&[u8]>, wanted: &str| value(pair).is_some_and(|value| value == wanted);
+        let named = is(self.tag_name, "domain") && is(self.key_name, "name");
+        let domain = value(self.domain.or(self.key_value.filter(|_| named)));
+        let domain = domain.and_then(|domain| text::domain_name_of("domain", domain).ok());
+        let user = value(self.user).filter(|user| text::sip_user("user", user).is_ok());
+        let kind = if !is(self.section, "directory") {
             RequestKind::Other
-        } else if let Some(purpose) = self.purpose {
-            match purpose.as_str() {
+        } else if let Some(purpose) = value(self.purpose) {
+            match &*purpose {
                 "gateways" => RequestKind::Gateways,
                 "network-list" => RequestKind::NetworkList,
                 _ => RequestKind::Other,
@@ -136,7 +157,7 @@ impl Asked {
         } else if user.is_none() || domain.is_none() {
             RequestKind::Other
         } else {
-            match (self.action.as_deref(), self.data_type.as_deref()) {
+            match (value(self.action).as_deref(), value(self.data_type).as_deref()) {
                 (Some("sip_auth"), _) => RequestKind::SipAuth,
                 (Some("user_call"), _) => RequestKind::UserCall,
                 (Some("message-count"), _) => RequestKind::MessageCount,
@@ -147,6 +168,11 @@ impl Asked {
         };
         DirectoryRequest { kind, user, domain }
     }
+}
+
+/// The decoded value of `key=value`.
+fn value(pair: Option<&[u8]>) -> Option<Cow<'_, str>> {
+    form_urlencoded::parse(pair?).next().map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! FreeSWITCH runs its preprocessor over an XML answer line by line *before* it parses it, so escaping protects against none
 //! of `$${…}`, `${…}` and `X-PRE-PROCESS`: such text is refused when it is stored.
 
+use std::borrow::Cow;
+
 /// Longest extension, pattern or SIP user name, in bytes: one screen of a phone, and Kamailio's columns.
 pub const NUMBER_MAX_BYTES: usize = 32;
 /// Longest name of a queue, menu, mailbox, conference or trunk, in bytes: what the dialplan takes from `X-VP-Ref`.
@@ -98,6 +100,23 @@ pub fn reference(field: &'static str, value: &str) -> Result<(), TextError> {
 /// # Errors
 /// [`TextError`] where it is no host name, or an IP address, which no tenant can own.
 pub fn domain_name(field: &'static str, value: &str) -> Result<String, TextError> {
+    is_domain_name(field, value)?;
+    Ok(value.to_ascii_lowercase())
+}
+
+/// As [`domain_name`], for a text that is likely in lower case already: then it is not copied.
+///
+/// # Errors
+/// As [`domain_name`].
+pub fn domain_name_of<'a>(field: &'static str, value: Cow<'a, str>) -> Result<Cow<'a, str>, TextError> {
+    is_domain_name(field, &value)?;
+    if value.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(value.to_ascii_lowercase()));
+    }
+    Ok(value)
+}
+
+fn is_domain_name(field: &'static str, value: &str) -> Result<(), TextError> {
     if value.is_empty() || value.len() > DOMAIN_MAX_BYTES {
         return refuse(field, format!("must have 1 to {DOMAIN_MAX_BYTES} characters"));
     }
@@ -124,7 +143,7 @@ pub fn domain_name(field: &'static str, value: &str) -> Result<String, TextError
             "ends in a number like an IP address; write a domain name like pbx.example.com",
         );
     }
-    Ok(value.to_ascii_lowercase())
+    Ok(())
 }
 
 fn of_characters(field: &'static str, value: &str, bytes_max: usize, others: &str) -> Result<(), TextError> {
@@ -200,6 +219,12 @@ mod tests {
         assert_eq!(domain_name("domain", "PBX.Example.com").unwrap(), "pbx.example.com");
         assert_eq!(domain_name("domain", "3com.example").unwrap(), "3com.example");
         assert_eq!(domain_name("domain", "localhost").unwrap(), "localhost");
+        for value in ["pbx.test", "PBX.test"] {
+            let copied = matches!(domain_name_of("domain", value.into()).unwrap(), Cow::Owned(_));
+            assert_eq!(copied, value != "pbx.test");
+            assert_eq!(domain_name_of("domain", value.into()).unwrap(), "pbx.test");
+        }
+        domain_name_of("domain", "a..b".into()).unwrap_err();
         let long_label = format!("{}.example", "a".repeat(64));
         let long_name = format!("{}example", "a.".repeat(125));
         for value in [

@@ -20,7 +20,7 @@ use crate::config::{self, Config, Durability};
 use crate::directory::cache::Directory;
 use crate::http::caller::Keys;
 use crate::http::engines::EngineDoor;
-use crate::http::router::{App, router};
+use crate::http::router::{App, Parts, router};
 use crate::http::server;
 use crate::live::changes;
 use crate::observe::health::Health;
@@ -167,7 +167,7 @@ pub fn start(
     let followers = changes::Followers::new(directory.clone(), keys.clone(), config);
     tasks.spawn(cancelled_by(stop.clone(), changes::follow(store.clone(), followers)));
 
-    let app = App {
+    let app = App::from(Parts {
         intake,
         directory,
         keys,
@@ -176,7 +176,7 @@ pub fn start(
         store,
         metrics,
         watchers: config.metrics.allow.clone().into(),
-    };
+    });
     Ok((app, journal))
 }
 

@@ -21,7 +21,8 @@ const USER: DirectoryUser = DirectoryUser {
 /// The answer the daemon gives to a captured request, with user 1001 and 1002 provisioned.
 fn answer(file: &str) -> String {
     let path = format!("{}/../../fixtures/wire/freeswitch/xml_curl/{file}", env!("CARGO_MANIFEST_DIR"));
-    let request = DirectoryRequest::parse(&std::fs::read(path).unwrap());
+    let form = std::fs::read(path).unwrap();
+    let request = DirectoryRequest::parse(&form);
     match (request.user_at_domain(), &request.domain) {
         (Some((user, domain)), _) => directory_user(&DirectoryUser { user, domain, ..USER }).unwrap(),
         (None, Some(domain)) if request.kind == RequestKind::NetworkList => directory_domain(domain).unwrap(),

@@ -19,8 +19,8 @@ fn captures() -> std::path::PathBuf {
     std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire/freeswitch/xml_curl")
 }
 
-fn request(kind: RequestKind, user: Option<&str>, domain: Option<&str>) -> DirectoryRequest {
-    DirectoryRequest { kind, user: user.map(str::to_owned), domain: domain.map(str::to_owned) }
+fn request<'a>(kind: RequestKind, user: Option<&'a str>, domain: Option<&'a str>) -> DirectoryRequest<'a> {
+    DirectoryRequest { kind, user: user.map(Into::into), domain: domain.map(Into::into) }
 }
 
 #[test]
@@ -70,6 +70,7 @@ fn users_and_domains_that_nobody_could_provision_are_a_miss() {
 #[test]
 fn other_questions() {
     let kind = |query: &str| DirectoryRequest::parse(format!("section=directory{query}").as_bytes()).kind;
+    assert_eq!(kind("&%75ser=1001&d%6fmain=pbx%2Etest&action=sip%5Fauth"), RequestKind::SipAuth);
     assert_eq!(kind(""), RequestKind::Other);
     assert_eq!(kind("&action=sip_auth"), RequestKind::Other);
     assert_eq!(kind("&purpose=publish-vm&user=1001&domain=pbx.test"), RequestKind::Other);
@@ -90,7 +91,22 @@ fn a_form_over_the_limit_is_a_miss() {
     assert_eq!(DirectoryRequest::parse(&vec![b'&'; 1024 * 1024]).kind, RequestKind::Other);
 }
 
+/// What the library for forms makes of it, key by key: the parser by reference must mean the same.
+fn by_the_library(form: &[u8], key: &str) -> Option<String> {
+    form_urlencoded::parse(form).filter(|(k, _)| k == key).last().map(|(_, value)| value.into_owned())
+}
+
 proptest! {
+    #[test]
+    fn the_form_means_what_the_library_says(form in "([&=%+a-c]|%2|%75|%3D|%26|user|%75ser|domai|%6e|%6En|n|domain|=1001|=pbx.test|&){0,24}") {
+        let form = format!("section=directory&{form}");
+        let parsed = DirectoryRequest::parse(form.as_bytes());
+        let user = by_the_library(form.as_bytes(), "user").filter(|user| text::sip_user("user", user).is_ok());
+        let domain = by_the_library(form.as_bytes(), "domain");
+        let domain = domain.and_then(|domain| text::domain_name("domain", &domain).ok());
+        prop_assert_eq!((parsed.user.as_deref(), parsed.domain.as_deref()), (user.as_deref(), domain.as_deref()));
+    }
+
     #[test]
     fn any_bytes_are_a_request(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let form = [&b"section=directory&action=sip_auth&user=1001&domain=pbx.test&"[..], &bytes].concat();

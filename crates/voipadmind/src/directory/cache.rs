@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use equivalent::Equivalent;
+use metrics::{Counter, Histogram};
 use moka::future::Cache;
 use queue::Queue;
 use store::Store;
@@ -26,17 +28,45 @@ pub enum Source {
     Nowhere,
 }
 
-impl Source {
-    /// Literal labels: the recorder finds a constant key without building one.
-    pub fn count(self) {
-        match self {
-            Self::Cache => metrics::counter!("voip_directory_requests_total", "source" => "cache"),
-            Self::Database => metrics::counter!("voip_directory_requests_total", "source" => "database"),
-            Self::Stale => metrics::counter!("voip_directory_requests_total", "source" => "stale"),
-            Self::Redis => metrics::counter!("voip_directory_requests_total", "source" => "redis"),
-            Self::Nowhere => metrics::counter!("voip_directory_requests_total", "source" => "nowhere"),
-        }
-        .increment(1);
+/// Looked up in the recorder once, not for every answer.
+struct Counts {
+    answers: [Counter; 5],
+    seconds: Histogram,
+}
+
+impl Counts {
+    fn new() -> Self {
+        let of =
+            |source: &'static str| metrics::counter!("voip_directory_requests_total", "source" => source);
+        // In the order of `Source`.
+        let answers = ["cache", "database", "stale", "redis", "nowhere"].map(of);
+        Self { answers, seconds: metrics::histogram!("voip_directory_seconds") }
+    }
+}
+
+/// Who is asked for: domain and user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    domain: String,
+    user: String,
+}
+
+/// The same, borrowed from a request. It hashes as [`Key`] does: the same fields in the same order.
+#[derive(Clone, Copy, Hash)]
+struct KeyRef<'a> {
+    domain: &'a str,
+    user: &'a str,
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.domain == key.domain && self.user == key.user
+    }
+}
+
+impl From<KeyRef<'_>> for Key {
+    fn from(key: KeyRef<'_>) -> Self {
+        Self { domain: key.domain.to_owned(), user: key.user.to_owned() }
     }
 }
 
@@ -50,13 +80,16 @@ struct Kept {
 /// Directory answers: this process, then PostgreSQL, and while PostgreSQL is away the last answer known here or in
 /// Redis. Redis is never asked while the database answers, so it can never make an answer older than it has to be.
 #[derive(Clone)]
-pub struct Directory {
+pub struct Directory(Arc<Inner>);
+
+struct Inner {
     store: Store,
     queue: Queue,
-    kept: Cache<(String, String), Kept>,
+    kept: Cache<Key, Kept>,
     /// Counts changes, so that an answer read before a change is not kept after it.
-    changes: Arc<AtomicU64>,
+    changes: AtomicU64,
     ttl: Duration,
+    counts: Counts,
 }
 
 impl Directory {
@@ -68,7 +101,13 @@ impl Directory {
             .time_to_live(STALE_MAX)
             .support_invalidation_closures()
             .build();
-        Self { store, queue, kept, changes: Arc::default(), ttl }
+        Self(Arc::new(Inner { store, queue, kept, changes: AtomicU64::new(0), ttl, counts: Counts::new() }))
+    }
+
+    /// Counts an answer that took so long.
+    pub fn count(&self, source: Source, took: Duration) {
+        self.0.counts.answers[source as usize].increment(1);
+        self.0.counts.seconds.record(took.as_secs_f64());
     }
 
     /// The document of one user, or none if there is no such user.
@@ -76,24 +115,49 @@ impl Directory {
     /// # Errors
     /// Nobody knows: the database is away and the user was never asked for.
     pub async fn user(&self, domain: &str, user: &str) -> (Source, Result<Option<Bytes>, store::Error>) {
-        let key = (domain.to_owned(), user.to_owned());
-        let kept = self.kept.get(&key).await;
-        if let Some(fresh) = kept.as_ref().filter(|k| k.at.elapsed() < self.ttl) {
-            return (Source::Cache, Ok(fresh.answer.clone()));
-        }
+        let key = KeyRef { domain, user };
+        let kept = self.0.kept.get(&key).await;
+        let kept = match kept {
+            Some(fresh) if fresh.at.elapsed() < self.0.ttl => return (Source::Cache, Ok(fresh.answer)),
+            kept => kept,
+        };
         // Spawned: FreeSWITCH hanging up must not stop a load that others wait for.
         let loader = self.clone();
-        let load = tokio::spawn(async move { loader.load(key).await });
+        let key = Key::from(key);
+        let load = tokio::spawn(async move { loader.0.load(key).await });
         match load.await {
             Ok(Ok(answer)) => (Source::Database, Ok(answer)),
-            Ok(Err(error)) => self.last_known(kept, domain, user, error).await,
+            Ok(Err(error)) => self.0.last_known(kept, domain, user, error).await,
             Err(panicked) => (Source::Nowhere, Err(store::Error::Unavailable(panicked.to_string()))),
         }
     }
 
-    async fn load(&self, key: (String, String)) -> Result<Option<Bytes>, store::Error> {
+    /// Drops what a change made untrue; `user` none drops the whole domain.
+    pub async fn changed(&self, domain: &str, user: Option<&str>) {
+        self.0.changes.fetch_add(1, Ordering::AcqRel);
+        match user {
+            Some(user) => {
+                self.0.kept.invalidate(&KeyRef { domain, user }).await;
+                let _ = self.0.queue.cache_del(&redis_key(domain, user)).await;
+            }
+            None => {
+                let domain = Arc::<str>::from(domain);
+                let _ = self.0.kept.invalidate_entries_if(move |key, _| key.domain == *domain);
+            }
+        }
+    }
+
+    /// After the change listener was cut off: what changed meanwhile is not known.
+    pub fn changed_unknown(&self) {
+        self.0.changes.fetch_add(1, Ordering::AcqRel);
+        self.0.kept.invalidate_all();
+    }
+}
+
+impl Inner {
+    async fn load(&self, key: Key) -> Result<Option<Bytes>, store::Error> {
         let changes = self.changes.load(Ordering::Acquire);
-        let found = tokio::time::timeout(LOAD_TIMEOUT, self.store.directory_user(&key.0, &key.1))
+        let found = tokio::time::timeout(LOAD_TIMEOUT, self.store.directory_user(&key.domain, &key.user))
             .await
             .map_err(|_| store::Error::Unavailable("the database did not answer in 2 s".into()))??;
         let answer = found.and_then(|user| document::user(&user));
@@ -106,8 +170,8 @@ impl Directory {
         Ok(answer)
     }
 
-    fn remember_in_redis(&self, key: &(String, String), answer: Bytes) {
-        let (queue, name) = (self.queue.clone(), redis_key(&key.0, &key.1));
+    fn remember_in_redis(&self, key: &Key, answer: Bytes) {
+        let (queue, name) = (self.queue.clone(), redis_key(&key.domain, &key.user));
         tokio::spawn(async move {
             if let Err(error) = queue.cache_put(&name, &answer, STALE_MAX).await {
                 tracing::debug!(%error, "directory answer not kept in Redis");
@@ -129,27 +193,6 @@ impl Directory {
             Ok(Some(bytes)) => (Source::Redis, Ok(Some(bytes))),
             _ => (Source::Nowhere, Err(error)),
         }
-    }
-
-    /// Drops what a change made untrue; `user` none drops the whole domain.
-    pub async fn changed(&self, domain: &str, user: Option<&str>) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        match user {
-            Some(user) => {
-                self.kept.invalidate(&(domain.to_owned(), user.to_owned())).await;
-                let _ = self.queue.cache_del(&redis_key(domain, user)).await;
-            }
-            None => {
-                let domain = Arc::<str>::from(domain);
-                let _ = self.kept.invalidate_entries_if(move |(d, _), _| d == &*domain);
-            }
-        }
-    }
-
-    /// After the change listener was cut off: what changed meanwhile is not known.
-    pub fn changed_unknown(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.kept.invalidate_all();
     }
 }
 

@@ -27,8 +27,7 @@ pub async fn answer(State(directory): State<Directory>, request: Request) -> Res
     let form = form(request).await?;
     let asked = DirectoryRequest::parse(&form);
     let (source, answer) = answer_for(&directory, &asked).await?;
-    source.count();
-    metrics::histogram!("voip_directory_seconds").record(started.elapsed().as_secs_f64());
+    directory.count(source, started.elapsed());
     Ok(xml(answer))
 }
 
@@ -39,7 +38,7 @@ pub async fn not_found(request: Request) -> Result<Response, Problem> {
     Ok(xml(Bytes::from_static(fsxml::not_found().as_bytes())))
 }
 
-async fn answer_for(directory: &Directory, asked: &DirectoryRequest) -> Result<(Source, Bytes), Problem> {
+async fn answer_for(directory: &Directory, asked: &DirectoryRequest<'_>) -> Result<(Source, Bytes), Problem> {
     let miss = Bytes::from_static(fsxml::not_found().as_bytes());
     if let Some((user, domain)) = asked.user_at_domain() {
         let (source, found) = directory.user(domain, user).await;

@@ -27,7 +27,7 @@ const DISCARD_BYTES_MAX: usize = 8 << 20;
 /// # Errors
 /// 413 over the limit, 400 when the connection broke before the end.
 pub async fn read_body(mut body: Body, what: &str, bytes_max: usize) -> Result<Bytes, Problem> {
-    let mut kept = BytesMut::new();
+    let mut kept = Kept::Nothing;
     let mut total = 0;
     while let Some(frame) = body.frame().await {
         let broken = |_| Problem::new(StatusCode::BAD_REQUEST, format!("{what} did not arrive whole"));
@@ -37,13 +37,41 @@ pub async fn read_body(mut body: Body, what: &str, bytes_max: usize) -> Result<B
             break;
         }
         if total <= bytes_max {
-            kept.extend_from_slice(&data);
+            kept = kept.with(data);
         }
     }
     if total > bytes_max {
         return Err(Problem::too_large(what, bytes_max));
     }
-    Ok(kept.freeze())
+    Ok(match kept {
+        Kept::Nothing => Bytes::new(),
+        Kept::One(data) => data,
+        Kept::Several(all) => all.freeze(),
+    })
+}
+
+/// What has come of a body: most come in one piece, which is not copied.
+enum Kept {
+    Nothing,
+    One(Bytes),
+    Several(BytesMut),
+}
+
+impl Kept {
+    fn with(self, data: Bytes) -> Self {
+        match self {
+            Self::Nothing => Self::One(data),
+            Self::One(first) => {
+                let mut all = BytesMut::from(&first[..]);
+                all.extend_from_slice(&data);
+                Self::Several(all)
+            }
+            Self::Several(mut all) => {
+                all.extend_from_slice(&data);
+                Self::Several(all)
+            }
+        }
+    }
 }
 
 /// A query string read into `T`, whose struct denies unknown fields. Every value is a string; a repeated or unknown

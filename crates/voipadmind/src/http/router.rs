@@ -1,12 +1,13 @@
 //! Every route of the program. A newcomer starts here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::FromRef;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{BoxError, Router, middleware};
+use axum::{BoxError, Router};
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::ServiceBuilder;
@@ -17,7 +18,7 @@ use crate::cdr::{http as intake_http, search};
 use crate::config::Network;
 use crate::directory::{self, cache::Directory};
 use crate::http::caller::Keys;
-use crate::http::engines::{self, EngineDoor};
+use crate::http::engines::EngineDoor;
 use crate::http::problem::Problem;
 use crate::observe::health::Health;
 use crate::provisioning::{extensions, queues, users};
@@ -26,9 +27,12 @@ use crate::{http::openapi, observe};
 /// Requests worked on at once; more are answered 503 at once instead of waiting without end.
 const REQUESTS_AT_ONCE_MAX: usize = 2_048;
 
-/// What the handlers share.
-#[derive(Clone, FromRef)]
-pub struct App {
+/// What the handlers share, behind one pointer: axum clones it several times a request, and a dozen counters shared by all
+/// cores would cost more than a cached answer.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
     pub intake: Intake,
     pub store: store::Store,
     pub directory: Directory,
@@ -37,7 +41,34 @@ pub struct App {
     pub health: Health,
     pub metrics: PrometheusHandle,
     /// Networks that see metrics and the details of health.
-    pub watchers: std::sync::Arc<[Network]>,
+    pub watchers: Arc<[Network]>,
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// A handler takes the part it needs: `State<Store>`.
+macro_rules! parts {
+    ($($field:ident: $part:ty,)*) => {$(
+        impl FromRef<App> for $part {
+            fn from_ref(app: &App) -> Self {
+                app.0.$field.clone()
+            }
+        }
+    )*};
+}
+
+parts! {
+    intake: Intake,
+    store: store::Store,
+    directory: Directory,
+    keys: Keys,
+    health: Health,
+    metrics: PrometheusHandle,
+    watchers: Arc<[Network]>,
 }
 
 pub fn router(app: App, answer_timeout: Duration) -> Router {
@@ -47,7 +78,7 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .route("/fs/xml/configuration", get(directory::not_found).post(directory::not_found))
         .route("/fs/cdr", post(intake_http::freeswitch))
         .route("/fs/kamailio", post(intake_http::kamailio))
-        .route_layer(middleware::from_fn_with_state(app.door.clone(), engines::guard));
+        .route_layer(app.0.door.clone());
 
     let api = Router::new()
         .route("/api/cdr", get(search::list))
@@ -71,7 +102,8 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .concurrency_limit(REQUESTS_AT_ONCE_MAX)
         .timeout(answer_timeout);
     // The engines' routes bound their own waits and numbers (engines.rs): every phone's registration passes there.
-    let people = Router::new().merge(api).merge(watched).layer(limits);
+    let people =
+        Router::new().merge(api).merge(watched).layer(limits).layer(CatchPanicLayer::custom(panicked));
     Router::new()
         .merge(engines)
         .merge(people)
@@ -79,7 +111,6 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this route does not take that method")
         })
-        .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
 
@@ -91,7 +122,7 @@ async fn overloaded(error: BoxError) -> Problem {
 }
 
 /// A bug in a handler is one failed request, never a dead daemon.
-fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a request handler panicked; please report this with the lines above");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response()
 }
