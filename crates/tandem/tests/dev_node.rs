@@ -32,6 +32,7 @@ fn a_node_comes_up_calls_survives_and_goes() {
     assert_eq!(node.engine_pids(), pids, "a second up started something again");
 
     it_makes_calls(&node);
+    a_new_password_counts_at_once(&node);
     it_carries_a_load_and_accounts_for_each_call(&node);
     an_engine_that_dies_comes_back(&node);
     a_second_node_on_the_same_ports_is_told_who_holds_them(&node);
@@ -102,6 +103,50 @@ fn it_carries_a_load_and_accounts_for_each_call(node: &Node) {
     }
     let left: Vec<String> = node.living().into_iter().filter(|line| line.contains("sipp")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// voipadmind tells Kamailio of the change (RPC with credentials): the answer that Kamailio keeps for minutes, fresh from
+/// the calls just made, is gone.
+fn a_new_password_counts_at_once(node: &Node) {
+    let env = phones::Env::read(&node.dir().join("env")).unwrap();
+    let (number, password) = &env.phones[0];
+    let extension = api(&env, "GET", "", "")["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|item| item["extension"] == number.as_str())
+        .unwrap()
+        .clone();
+    let replace = |password: &str| {
+        let wanted = serde_json::json!({
+            "extension": number, "type": "user", "user_id": extension["user_id"],
+            "description": extension["description"], "sip_password": password,
+        });
+        api(&env, "PUT", &format!("/{}", extension["id"]), &wanted.to_string());
+    };
+
+    replace("another-password-1");
+    let refused = node.tandem(&["dev", "call"]);
+    let cannot = format!("{number} cannot register");
+    assert!(
+        !refused.succeeded && refused.err.contains(&cannot),
+        "the old password still counts: {refused:?}"
+    );
+    replace(password);
+    it_makes_calls(node);
+}
+
+/// One request about extensions.
+fn api(env: &phones::Env, method: &str, path: &str, body: &str) -> serde_json::Value {
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{}/api/extensions{path}", env.api))
+        .header("Authorization", format!("Bearer {}", env.api_key))
+        .header("Content-Type", "application/json")
+        .body(body.to_owned())
+        .unwrap();
+    let mut answer = ureq::Agent::new_with_defaults().run(request).unwrap();
+    serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
 }
 
 fn an_engine_that_dies_comes_back(node: &Node) {
