@@ -164,7 +164,8 @@ impl<'a> Run<'a> {
         let mut wanted: Vec<Wanted> = rendered.into_iter().map(Wanted::from).collect();
         // The lab's test program has files only where it stands in for FreeSWITCH.
         if !units::has_double(config, places) {
-            wanted.retain(|file| file.user != config.layout.users.media_double);
+            let folder = &config.layout.paths.media_double_etc;
+            wanted.retain(|file| !std::path::Path::new(&file.target).starts_with(folder));
         }
         let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let changes = plan::plan(places, &wanted, &applied)?;
