@@ -93,8 +93,10 @@ pub fn remains(lab: &LabName, places: &Places) -> Vec<String> {
     let processes = process::marked(lab).into_iter().map(|p| format!("process {} ({})", p.pid, p.name()));
     let namespaces = net::namespaces(lab).into_iter().map(|name| format!("network namespace {name}"));
     let mounts = node::mounts_below(&places.top).into_iter().map(|m| format!("mount {}", m.display()));
+    let cgroups = NODES.iter().flat_map(|name| node::cgroups(&lab.of_host(name)).collect::<Vec<_>>());
+    let cgroups = cgroups.map(|folder| format!("cgroup {}", folder.display()));
     let folder = places.top.exists().then(|| format!("folder {}", places.top.display()));
-    processes.chain(namespaces).chain(mounts).chain(folder).collect()
+    processes.chain(namespaces).chain(mounts).chain(cgroups).chain(folder).collect()
 }
 
 fn purge_cache() -> Result<()> {

@@ -53,7 +53,7 @@ pub fn start(lab: &LabName, name: &str) -> Result<()> {
     let nspawn = node::boot(lab, &state, &places.node(name), name)?;
     state.processes.push(nspawn.clone());
     state.write(&places)?;
-    let failed = node::wait(&nspawn, &places.node(name))?;
+    let failed = node::wait(lab, name, &nspawn, &places.node(name))?;
     match failed.as_slice() {
         [] => say!("{name} has booted"),
         failed => say!("{name} has booted; failed: {}", failed.join(", ")),
@@ -121,17 +121,12 @@ pub fn heal(lab: &LabName) -> Result<()> {
 
 /// Makes the switch be as the state says.
 fn apply(lab: &LabName, state: &mut State) -> Result<()> {
-    let relays = crate::process::marked(lab).into_iter().filter(|p| is_relay(p.pid));
+    let relays = crate::process::marked(lab).into_iter().filter(|p| p.runs_with("relay"));
     relays.for_each(|relay| relay.kill());
     let relay = net::apply_faults(lab, &state.faults)?;
     state.processes.retain(crate::process::Process::lives);
     state.processes.extend(relay);
     Ok(())
-}
-
-fn is_relay(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-        .is_ok_and(|words| words.split('\0').any(|word| word == "relay"))
 }
 
 /// SIGSTOP to every process of a service, or SIGCONT.

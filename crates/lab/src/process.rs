@@ -1,6 +1,7 @@
 //! Processes a lab started: known by number and start time, since numbers are used again.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
@@ -44,6 +45,12 @@ impl Process {
         }
     }
 
+    /// Whether a word stands in its command line.
+    pub fn runs_with(&self, word: &str) -> bool {
+        let words = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        words.split(|b| *b == 0).any(|found| found == word.as_bytes())
+    }
+
     /// What it runs.
     pub fn name(&self) -> String {
         fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default().trim().to_owned()
@@ -67,26 +74,23 @@ pub fn pids() -> Vec<i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// First processes of PID namespaces among the children of `pid`: a container's init.
-pub fn init_below(pid: i32) -> Option<Process> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-    let children: String = tasks
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
-        .collect::<Vec<_>>()
-        .join(" ");
-    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
-    children.filter(|child| is_init(*child)).find_map(Process::of)
+/// A container's init: the first process of a PID namespace of its own, in this network namespace. Found so whether its
+/// container manager lives or not.
+pub fn init_in(network_namespace: &Path) -> Option<Process> {
+    let namespace = network_namespace.metadata().ok()?;
+    let inside = |pid: i32| {
+        let own = Path::new("/proc").join(pid.to_string()).join("ns/net");
+        own.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (namespace.dev(), namespace.ino()))
+    };
+    pids().into_iter().filter(|pid| is_init(*pid) && inside(*pid)).find_map(Process::of)
 }
 
 fn is_init(pid: i32) -> bool {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"));
-    let numbers = status.unwrap_or_default();
-    let numbers = numbers.lines().find_map(|line| line.strip_prefix("NSpid:").map(str::to_owned));
-    // Its number here, then its number inside.
-    numbers.is_some_and(|numbers| {
-        let mut numbers = numbers.split_ascii_whitespace();
-        numbers.next().is_some() && numbers.next_back() == Some("1")
-    })
+    let status = status.unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    // Its number here and its number inside; a third would be a namespace within the container.
+    matches!(numbers.split_ascii_whitespace().collect::<Vec<_>>().as_slice(), [_, "1"])
 }
 
 #[cfg(test)]

@@ -120,7 +120,8 @@ fn systems(
         booting.push((name, nspawn));
     }
     for (name, nspawn) in booting {
-        let failed = node::wait(&nspawn, &places.node(name)).with_context(|| format!("booting {name}"))?;
+        let failed =
+            node::wait(lab, name, &nspawn, &places.node(name)).with_context(|| format!("booting {name}"))?;
         if !failed.is_empty() {
             progress.detail(&format!("{name}: failed at boot: {}", failed.join(", ")));
         }
@@ -192,10 +193,7 @@ fn runs_already(lab: &LabName, options: &Options, places: &Places) -> Result<boo
 }
 
 fn forwarder_lives(lab: &LabName) -> bool {
-    process::marked(lab).iter().any(|process| {
-        fs::read_to_string(format!("/proc/{}/cmdline", process.pid))
-            .is_ok_and(|words| words.split('\0').any(|word| word == "forward"))
-    })
+    process::marked(lab).iter().any(|process| process.runs_with("forward"))
 }
 
 /// What there is and how to use it.

@@ -1,7 +1,7 @@
 //! Power on, power off.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -65,14 +65,14 @@ pub fn boot(lab: &LabName, state: &State, places: &NodePlaces, node: &str) -> Re
 ///
 /// # Errors
 /// It ended, or systemd is not done in time.
-pub fn wait(nspawn: &Process, places: &NodePlaces) -> Result<Vec<String>> {
+pub fn wait(lab: &LabName, node: &str, nspawn: &Process, places: &NodePlaces) -> Result<Vec<String>> {
     let deadline = Instant::now() + BOOT;
     let mut said = String::new();
     while Instant::now() < deadline {
         if !nspawn.lives() {
             bail!("it ended while it booted: {}", last_words(places));
         }
-        if let Some(init) = process::init_below(nspawn.pid) {
+        if let Some(init) = init(lab, node) {
             said = systemd_says(&init);
             match said.as_str() {
                 "running" => return Ok(Vec::new()),
@@ -109,47 +109,47 @@ fn last_words(places: &NodePlaces) -> String {
     text.trim().to_owned()
 }
 
-/// The node's systemd-nspawn.
-fn nspawn(lab: &LabName, node: &str) -> Option<Process> {
-    let machine = format!("--machine={}", lab.of_host(node));
-    process::marked(lab).into_iter().find(|process| {
-        process.name() == "systemd-nspawn"
-            && fs::read(format!("/proc/{}/cmdline", process.pid))
-                .is_ok_and(|words| words.split(|b| *b == 0).any(|word| word == machine.as_bytes()))
-            // The container's first process, until it becomes systemd, looks like its parent.
-            && process::init_below(process.pid).is_some()
-    })
-}
-
 /// The node's first process; `None` when its power is off.
 pub fn init(lab: &LabName, node: &str) -> Option<Process> {
-    process::init_below(nspawn(lab, node)?.pid)
+    process::init_in(&Path::new("/run/netns").join(lab.of_host(node)))
 }
 
 /// Power loss: cables first, then every process at once. What the node wrote and did not fsync is still in the host's
 /// memory, which a real power loss would have taken too.
 pub fn kill(lab: &LabName, host: &Host) -> Result<()> {
-    let parent = nspawn(lab, host.name);
+    let init = init(lab, host.name);
     net::pull_cables(lab, host);
-    if let Some(init) = parent.as_ref().and_then(|parent| process::init_below(parent.pid)) {
+    if let Some(init) = init {
         init.kill();
     }
-    if let Some(parent) = parent {
-        let deadline = Instant::now() + END;
-        while parent.lives() && Instant::now() < deadline {
-            sleep(LOOK_EVERY);
-        }
-        parent.kill();
+    let own = |process: &Process| process.runs_with(&format!("--machine={}", lab.of_host(host.name)));
+    let deadline = Instant::now() + END;
+    // systemd-nspawn ends after its init.
+    while process::marked(lab).iter().any(own) && Instant::now() < deadline {
+        sleep(LOOK_EVERY);
     }
+    process::marked(lab).iter().filter(|process| own(process)).for_each(Process::kill);
     net::unplug(lab, host)?;
     remove_cgroup(&lab.of_host(host.name));
     Ok(())
 }
 
-/// Empty cgroups, the deepest first.
+/// Where a node's cgroup is: one hierarchy, or the two of a host between the times.
+const CGROUPS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
+
+/// Cgroups of that name.
+pub fn cgroups(name: &str) -> impl Iterator<Item = PathBuf> {
+    CGROUPS.iter().map(move |top| Path::new(top).join(name)).filter(|folder| folder.is_dir())
+}
+
+/// Removes a node's cgroup when its last process is gone, which takes a moment.
 pub fn remove_cgroup(name: &str) {
-    for top in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"] {
-        remove_below(&Path::new(top).join(name));
+    let deadline = Instant::now() + END;
+    while cgroups(name).next().is_some() && Instant::now() < deadline {
+        cgroups(name).for_each(|folder| remove_below(&folder));
+        if cgroups(name).next().is_some() {
+            sleep(LOOK_EVERY);
+        }
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::image::Image;
 use crate::places::NodePlaces;
 use crate::run;
+
+/// Until a file system whose processes were killed lets go.
+const UNMOUNT: Duration = Duration::from_secs(5);
 
 /// Makes and mounts `/` and `/var` of a node.
 pub fn make_disks(places: &NodePlaces, image: &Image) -> Result<()> {
@@ -40,9 +45,15 @@ pub fn mounts_below(top: &Path) -> Vec<PathBuf> {
 pub fn unmount_below(top: &Path) -> Result<()> {
     for point in mounts_below(top) {
         let point = text(&point);
-        if run::output("umount", [point.as_str()]).is_err() {
-            // Somebody stands in it: it is out of sight now, and gone when they leave.
-            run::output("umount", ["--lazy", &point])?;
+        let deadline = Instant::now() + UNMOUNT;
+        // Killed processes leave a moment after they are dead to us.
+        while run::output("umount", [point.as_str()]).is_err() {
+            if Instant::now() > deadline {
+                // Somebody stands in it: it is out of sight now, and gone when they leave.
+                run::output("umount", ["--lazy", &point])?;
+                break;
+            }
+            sleep(Duration::from_millis(50));
         }
     }
     Ok(())

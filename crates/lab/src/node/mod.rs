@@ -6,6 +6,6 @@ mod boot;
 mod disk;
 mod enter;
 
-pub use boot::{boot, init, kill, remove_cgroup, wait};
+pub use boot::{boot, cgroups, init, kill, remove_cgroup, wait};
 pub use disk::{make_disks, mounts_below, unmount_below};
 pub use enter::{command, run, run_quietly, write_file};
