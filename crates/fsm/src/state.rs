@@ -7,7 +7,7 @@ use uuid::Uuid;
 pub const VERSION: u32 = 1;
 
 /// What the node is. *Hold*: PostgreSQL is stopped, the data kept, a person asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Primary,
@@ -30,7 +30,7 @@ impl Role {
 }
 
 /// Whether the primary waits for its standby.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     Solo,
@@ -47,7 +47,7 @@ impl Mode {
 }
 
 /// A join of an epoch. Points compare lexicographically: the epoch first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     pub epoch: u64,
@@ -55,7 +55,7 @@ pub struct Point {
 }
 
 /// What lets a standby take over: proven by a barrier commit, and void after a reboot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flag {
     pub epoch: u64,
