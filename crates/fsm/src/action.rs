@@ -10,11 +10,16 @@ pub enum Action {
     /// reload if PostgreSQL runs.
     WriteInclude(Include),
     /// Start as the data directory stands; with `standby` it must hold standby.signal.
-    StartPostgres { standby: bool },
+    StartPostgres {
+        standby: bool,
+    },
     /// Fast shutdown, bounded; then immediate.
     StopPostgres,
     /// Commit the row (at, nonce) in a session of the agent's own that nobody cancels, and look whether it waits.
-    BarrierCommit { at: Point, nonce: u64 },
+    BarrierCommit {
+        at: Point,
+        nonce: u64,
+    },
     /// One more local WAL record: without it the barrier's release took ten seconds.
     EmitWal,
     SendGrant(Grant),
@@ -23,7 +28,10 @@ pub enum Action {
     Promote,
     WriteEpochRow,
     /// Compare and set `from` (epoch) to `to`; an ambiguous answer is settled by the next linearizable read.
-    CasEpoch { from: u64, to: Register },
+    CasEpoch {
+        from: u64,
+        to: Register,
+    },
     /// Run the fence command; on success remember the proof.
     Fence(FenceProof),
     /// CHECKPOINT on the new primary, or pg_rewind may compare with an old control file.

@@ -19,13 +19,13 @@ pub enum Mutation {
     NoBarrier,
     /// 9. Granted while the primary's own record still says solo.
     GrantBeforeDurable,
-    /// 10. A base copy begins with the flag set.
+    /// 10. A base copy begins with the flag set, and nobody looks whether it came to its end.
     CopyWithFlag,
     /// 11. A rebooted primary fences at once.
     FenceAtOnce,
     /// 11. A fence's confirmation is good for ever.
     StaleFence,
-    /// 12. A solo node rejoins by itself.
+    /// 12. A solo node rejoins by itself, to a higher epoch or to an equal one of another owner.
     RejoinSolo,
     /// 12. A node rejoins to a forced epoch by itself.
     RejoinForced,

@@ -43,7 +43,8 @@ impl<'a> Seen<'a> {
     /// The peer owns a higher epoch that no person forced: what rule 10 lets a node rejoin to.
     pub fn peer_ahead_safely(&self) -> bool {
         let forced_too = broken!(self.config, RejoinForced);
-        self.peer_ahead() && self.peer_is(|peer| peer.owner == self.config.peer && (!peer.forced || forced_too))
+        self.peer_ahead()
+            && self.peer_is(|peer| peer.owner == self.config.peer && (!peer.forced || forced_too))
     }
 
     /// The same epoch with another owner: one of us was told something wrong.
@@ -58,7 +59,8 @@ impl<'a> Seen<'a> {
     /// A primary with the same epoch as mine, which I follow.
     pub fn my_primary(&self) -> Option<&'a State> {
         let state = &self.peer()?.state;
-        let mine = state.role == Role::Primary && state.owner == self.state.owner && state.epoch == self.state.epoch;
+        let mine =
+            state.role == Role::Primary && state.owner == self.state.owner && state.epoch == self.state.epoch;
         (mine && self.state.owner == self.config.peer).then_some(state)
     }
 
@@ -168,7 +170,9 @@ impl<'a> Seen<'a> {
         flag && match self.arbiter() {
             Arbiter::None => self.gone(),
             Arbiter::Fence => self.gone() && (self.fenced() || broken!(self.config, FenceGatesPrimaryOnly)),
-            Arbiter::Etcd => self.register_is_mine() || (self.gone() && broken!(self.config, EtcdGatesPrimaryOnly)),
+            Arbiter::Etcd => {
+                self.register_is_mine() || (self.gone() && broken!(self.config, EtcdGatesPrimaryOnly))
+            }
         }
     }
 
@@ -263,7 +267,8 @@ impl<'a> Seen<'a> {
     pub fn switchover_ready(&self) -> bool {
         let at = self.state.at();
         let flagged = self.my_standby().is_some_and(|heard| {
-            heard.echoes_me && heard.state.flag.is_some_and(|flag| Point { epoch: flag.epoch, join: flag.join } == at)
+            heard.echoes_me
+                && heard.state.flag.is_some_and(|flag| Point { epoch: flag.epoch, join: flag.join } == at)
         });
         flagged && self.postgres().follower == Some(at)
     }

@@ -110,10 +110,10 @@ pub const TABLE: &[Row] = &[
         "demoted: the standby is to take over"),
 
     // ---- a primary that learns it is not the one
+    write("solo: rejoin (wrong)", 10, From::Solo, |s| broken!(s.config, RejoinSolo) && s.peer_is_primary() && (s.peer_ahead_safely() || s.rival()),
+        To::Rejoining, "a broken rule"),
     write("primary: rival", 10, From::Primary, |s| s.rival(), To::Hold,
         "the other node owns the same epoch: one of two was told something wrong, both keep their data"),
-    write("solo: rejoin (wrong)", 10, From::Solo, |s| broken!(s.config, RejoinSolo) && s.peer_ahead_safely(), To::Rejoining,
-        "a broken rule"),
     write("solo: overtaken", 10, From::Solo, |s| s.peer_ahead(), To::Hold,
         "a higher epoch exists, but this node acknowledged alone: its data is never overwritten by itself"),
     act("paired: overtaken, no address", 14, From::Paired, |s| s.peer_ahead() && s.observed.vip.offered, |_| vec![Action::VipDrop],
@@ -138,7 +138,7 @@ pub const TABLE: &[Row] = &[
         "the standby gave this join up and does not come back in time: it can never take over by it, this node goes on alone"),
 
     // ---- a primary's PostgreSQL
-    write("primary: no data", 1, From::Primary, |s| !s.postgres().complete, To::Hold,
+    write("primary: no data", 1, From::Primary, |s| !s.postgres().complete && !broken!(s.config, CopyWithFlag), To::Hold,
         "this primary's data directory is not whole"),
     act("held primary (wrong): promote", 7, From::Paired, |s| broken!(s.config, PromoteHeldPrimary) && s.postgres().running && s.postgres().standby,
         |_| vec![Action::Promote], "a broken rule"),

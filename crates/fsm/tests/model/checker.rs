@@ -21,7 +21,14 @@ pub enum Peer {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
-    Step { node: usize, peer: Peer, grant: Option<u8>, command: Option<Command>, overdue: bool, etcd: bool },
+    Step {
+        node: usize,
+        peer: Peer,
+        grant: Option<u8>,
+        command: Option<Command>,
+        overdue: bool,
+        etcd: bool,
+    },
     Act(usize),
     Crash(usize),
     AgentCrash(usize),
@@ -103,7 +110,8 @@ impl Pair {
             for command in self.commands(world, node) {
                 for overdue in [false, true] {
                     for etcd in [false, true] {
-                        if overdue && (!waits || command.is_some()) || etcd && self.0.arbiter != Arbiter::Etcd {
+                        if overdue && (!waits || command.is_some()) || etcd && self.0.arbiter != Arbiter::Etcd
+                        {
                             continue;
                         }
                         events.push(Event::Step { node, peer, grant: None, command, overdue, etcd });
@@ -137,7 +145,8 @@ impl Pair {
     }
 
     fn again(&self, world: &mut World, node: usize, id: u8) -> bool {
-        let known = matches!(self.0.environment, Some(Environment::ConflictIsSuccess | Environment::LocalIsKnown));
+        let known =
+            matches!(self.0.environment, Some(Environment::ConflictIsSuccess | Environment::LocalIsKnown));
         let pg = &world.nodes[node].pg;
         if known && pg.running && !pg.signal && pg.clients {
             world.acknowledged |= 1 << id;
@@ -284,7 +293,9 @@ impl Model for Pair {
     fn within_boundary(&self, world: &World) -> bool {
         world.nodes.iter().all(|node| {
             let at = node.state.at;
-            at.0 <= self.0.epoch_max && at.1 <= self.0.join_max && node.pg.log.len() + 2 < log::RECORDS_MAX as u8
+            at.0 <= self.0.epoch_max
+                && at.1 <= self.0.join_max
+                && node.pg.log.len() + 2 < log::RECORDS_MAX as u8
         })
     }
 
@@ -309,11 +320,18 @@ impl Model for Pair {
         ];
         if self.0.person != Person::Wrong {
             properties.extend([
-                Property::always("who acknowledges has all that was acknowledged", |_: &Self, world: &World| {
-                    (0..2).all(|node| !world.can_acknowledge(node) || world.has_all(node))
+                Property::always(
+                    "who acknowledges has all that was acknowledged",
+                    |_: &Self, world: &World| {
+                        (0..2).all(|node| !world.can_acknowledge(node) || world.has_all(node))
+                    },
+                ),
+                Property::always("one writer", |_: &Self, world: &World| {
+                    !(0..2).all(|node| world.can_acknowledge(node))
                 }),
-                Property::always("one writer", |_: &Self, world: &World| !(0..2).all(|node| world.can_acknowledge(node))),
-                Property::always("an epoch has one owner", |_: &Self, world: &World| world.owners.iter().all(|&it| it != 3)),
+                Property::always("an epoch has one owner", |_: &Self, world: &World| {
+                    world.owners.iter().all(|&it| it != 3)
+                }),
             ]);
         }
         if !self.0.one_way {
@@ -323,7 +341,9 @@ impl Model for Pair {
             properties.push(Property::sometimes("rejoined", |_: &Self, world: &World| world.rejoined));
         }
         if self.0.switchover {
-            properties.push(Property::sometimes("switched over", |_: &Self, world: &World| world.switched && again(world)));
+            properties.push(Property::sometimes("switched over", |_: &Self, world: &World| {
+                world.switched && again(world)
+            }));
         }
         properties
     }
@@ -341,7 +361,5 @@ fn again(world: &World) -> bool {
 }
 
 fn exists(world: &World) -> bool {
-    (1..8).all(|id| {
-        world.acknowledged & (1 << id) == 0 || world.nodes.iter().any(|node| node.pg.log.has(id))
-    })
+    (1..8).all(|id| world.acknowledged & (1 << id) == 0 || world.nodes.iter().any(|node| node.pg.log.has(id)))
 }

@@ -1,6 +1,6 @@
 //! The agent: one decision of the table, and its actions one by one, with a crash possible in between.
 
-use fsm::{Action, Arbiter, Copied, Mode, Mutation, Role};
+use fsm::{Action, Copied, Mode, Mutation, Role};
 
 use crate::observe::{self, Look, small, small_names};
 use crate::world::{
@@ -60,9 +60,7 @@ fn written(world: &mut World, node: usize, next: &Durable, look: &Look) {
 
 fn act(action: &Action) -> Option<Act> {
     Some(match action {
-        Action::WriteInclude(it) => {
-            Act::Include(small_names(it.names), it.upstream.map(small), it.clients)
-        }
+        Action::WriteInclude(it) => Act::Include(small_names(it.names), it.upstream.map(small), it.clients),
         Action::StartPostgres { standby } => Act::Start(*standby),
         Action::StopPostgres => Act::Stop,
         Action::BarrierCommit { at, .. } => Act::Barrier(small(*at)),
@@ -241,4 +239,3 @@ pub fn agent_crash(world: &mut World, node: usize) {
 pub const fn paired(state: &Durable) -> bool {
     matches!((state.role, state.mode), (Role::Primary, Mode::Paired))
 }
-

@@ -68,7 +68,10 @@ impl Log {
 
     /// Where the newest record about a client's row ends.
     pub fn end_of(&self, id: u8) -> u8 {
-        self.records().iter().rposition(|&it| it == write(id) || it == message(id)).map_or(0, |at| at as u8 + 1)
+        self.records()
+            .iter()
+            .rposition(|&it| it == write(id) || it == message(id))
+            .map_or(0, |at| at as u8 + 1)
     }
 
     pub fn has(&self, id: u8) -> bool {
@@ -107,7 +110,9 @@ impl Log {
     /// Whether a walsender of `self` serves a standby whose log is `other`: by timelines and lengths, not by content.
     pub fn serves(&self, other: &Self) -> bool {
         let history = self.history();
-        let Some(at) = history.iter().position(|&(number, _)| number == other.timeline()) else { return false };
+        let Some(at) = history.iter().position(|&(number, _)| number == other.timeline()) else {
+            return false;
+        };
         let end = history.get(at + 1).map_or(self.len, |&(_, began)| began);
         other.len <= end
     }
@@ -127,6 +132,7 @@ impl Log {
     /// The same place of the same timeline says two things.
     pub fn contradicts(&self, other: &Self) -> bool {
         let both = self.len.min(other.len) as usize;
-        (0..both).any(|at| self.records[at] != other.records[at] && self.timeline_at(at) == other.timeline_at(at))
+        (0..both)
+            .any(|at| self.records[at] != other.records[at] && self.timeline_at(at) == other.timeline_at(at))
     }
 }

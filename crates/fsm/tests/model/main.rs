@@ -19,7 +19,7 @@ use crate::checker::Pair;
 use crate::world::Scenario;
 
 /// Checks everything within the scenario's bounds, prints what that was, and says what was found.
-fn explore(scenario: &Scenario) -> impl Checker<Pair> {
+fn explore(scenario: &Scenario) -> impl Checker<Pair> + use<> {
     let began = Instant::now();
     let only_failures = scenario.mutation.is_some() || scenario.environment.is_some();
     let finish = if only_failures { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
@@ -66,13 +66,30 @@ fn print_path(name: &str, path: stateright::Path<world::World, checker::Event>) 
             let (s, p) = (&it.state, &it.pg);
             println!(
                 "      n{}{} {:?} {:?} {:?} owner n{} flag {:?} mark {:?}{} | {} {} {:?}/{:?} up {:?} clients {} {:?} waiting {:b} | {:?}",
-                node + 1, if it.up { "" } else { " OFF" }, s.role, s.mode, s.at, s.owner + 1, s.flag, s.mark,
-                if s.forced { " forced" } else { "" }, if p.running { "runs" } else { "stopped" },
-                if p.signal { "standby" } else { "primary" }, p.names, p.effective, p.upstream, p.clients, p.log,
-                p.waiting, it.mind
+                node + 1,
+                if it.up { "" } else { " OFF" },
+                s.role,
+                s.mode,
+                s.at,
+                s.owner + 1,
+                s.flag,
+                s.mark,
+                if s.forced { " forced" } else { "" },
+                if p.running { "runs" } else { "stopped" },
+                if p.signal { "standby" } else { "primary" },
+                p.names,
+                p.effective,
+                p.upstream,
+                p.clients,
+                p.log,
+                p.waiting,
+                it.mind
             );
         }
-        println!("      grants {:?} acknowledged {:b} register {:?}", state.grants, state.acknowledged, state.register);
+        println!(
+            "      grants {:?} acknowledged {:b} register {:?}",
+            state.grants, state.acknowledged, state.register
+        );
         println!("  {event:?}");
     }
 }

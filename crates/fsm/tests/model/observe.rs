@@ -33,7 +33,8 @@ pub fn small_names(names: fsm::Names) -> Names {
 }
 
 pub fn state(node: usize, small: &Durable) -> State {
-    let flag = small.flag.map(|(at, boot)| Flag { epoch: at.0.into(), join: at.1.into(), boot_id: boot_id(boot) });
+    let flag =
+        small.flag.map(|(at, boot)| Flag { epoch: at.0.into(), join: at.1.into(), boot_id: boot_id(boot) });
     State {
         version: fsm::VERSION,
         cluster: CLUSTER,
@@ -81,9 +82,7 @@ pub fn memory(world: &World, node: usize) -> Memory {
     Memory {
         peer_boot: boot(mind.peer_boot),
         answered: mind.answered,
-        fence: mind
-            .fence
-            .map(|(at, peer)| fsm::FenceProof { at: point(at), peer_boot: boot(peer) }),
+        fence: mind.fence.map(|(at, peer)| fsm::FenceProof { at: point(at), peer_boot: boot(peer) }),
     }
 }
 

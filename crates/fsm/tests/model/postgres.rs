@@ -11,7 +11,8 @@ impl World {
     }
 
     pub fn streams(&self, node: usize) -> bool {
-        !self.nodes[node].log_gone && self.upstream(node).is_some_and(|log| log.serves(&self.nodes[node].pg.log))
+        !self.nodes[node].log_gone
+            && self.upstream(node).is_some_and(|log| log.serves(&self.nodes[node].pg.log))
     }
 
     /// The join under whose name the other node streams from here.

@@ -27,5 +27,73 @@ pub const PLAIN: Scenario = Scenario {
 
 #[test]
 fn crashes() {
-    holds(&Scenario { name: "none: one crash", ..PLAIN });
+    holds(&Scenario { name: "none: two crashes", budget: Budget { crashes: 2, ..NO_FAULTS }, ..PLAIN });
+}
+
+#[test]
+fn joining() {
+    let budget = Budget { crashes: 1, agent_crashes: 1, ..NO_FAULTS };
+    holds(&Scenario {
+        name: "none: a first join, crashes of node and agent",
+        paired: false,
+        budget,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn person() {
+    let budget = Budget { crashes: 2, commands: 1, ..NO_FAULTS };
+    let name = "none: two crashes, a truthful person";
+    holds(&Scenario { name, person: Person::Truthful, budget, ..PLAIN });
+}
+
+#[test]
+fn switchover() {
+    let budget = Budget { crashes: 1, commands: 2, ..NO_FAULTS };
+    let name = "none: switchover, abort, a crash";
+    holds(&Scenario { name, switchover: true, budget, ..PLAIN });
+}
+
+#[test]
+fn fence() {
+    let budget = Budget { crashes: 1, fences: 2, ..NO_FAULTS };
+    holds(&Scenario { name: "fence: a crash, two fences", arbiter: Arbiter::Fence, budget, ..PLAIN });
+}
+
+#[test]
+fn etcd() {
+    let budget = Budget { crashes: 2, ..NO_FAULTS };
+    holds(&Scenario { name: "etcd: two crashes", arbiter: Arbiter::Etcd, budget, ..PLAIN });
+}
+
+#[test]
+fn late() {
+    let budget = Budget { crashes: 1, delays: 1, ..NO_FAULTS };
+    holds(&Scenario { name: "none: a crash, a late heartbeat", budget, join_max: 2, ..PLAIN });
+}
+
+#[test]
+fn log_gone() {
+    let budget = Budget { crashes: 1, losses: 1, ..NO_FAULTS };
+    holds(&Scenario { name: "none: a crash, log removed", budget, join_max: 2, ..PLAIN });
+}
+
+#[test]
+fn clients() {
+    let budget = Budget { crashes: 1, cancels: 1, ..NO_FAULTS };
+    let name = "none: cancelled waits, local commits, late flushes";
+    holds(&Scenario { name, lazy_flush: true, budget, ..PLAIN });
+}
+
+#[test]
+fn one_way() {
+    holds(&Scenario { name: "none: one direction cut for ever", one_way: true, ..PLAIN });
+}
+
+#[test]
+fn wrong_person() {
+    let budget = Budget { crashes: 1, commands: 1, ..NO_FAULTS };
+    let name = "none: a wrong person, a crash";
+    holds(&Scenario { name, person: Person::Wrong, budget, ..PLAIN });
 }

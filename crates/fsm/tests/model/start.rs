@@ -8,8 +8,16 @@ use crate::world::{BLANK, Budget, Durable, Names, Node, P, Pg, Scenario, World};
 /// Boots are numbered through, n1's from 1, n2's from here: they never meet.
 const N2_BOOT: u8 = 64;
 
-pub const NO_FAULTS: Budget =
-    Budget { crashes: 0, agent_crashes: 0, delays: 0, writes: 1, commands: 0, cancels: 0, losses: 0, fences: 0 };
+pub const NO_FAULTS: Budget = Budget {
+    crashes: 0,
+    agent_crashes: 0,
+    delays: 0,
+    writes: 1,
+    commands: 0,
+    cancels: 0,
+    losses: 0,
+    fences: 0,
+};
 
 impl World {
     pub fn has_all(&self, node: usize) -> bool {
@@ -28,8 +36,15 @@ impl World {
         let primary =
             Durable { role: Role::Primary, mode, at, owner: 0, forced: false, flag: None, mark: P(0, 0) };
         let flag = scenario.paired.then_some((P(1, 1), N2_BOOT));
-        let standby =
-            Durable { role: Role::Standby, mode: Mode::Paired, at: P(1, 1), owner: 0, forced: false, flag, mark: P(0, 0) };
+        let standby = Durable {
+            role: Role::Standby,
+            mode: Mode::Paired,
+            at: P(1, 1),
+            owner: 0,
+            forced: false,
+            flag,
+            mark: P(0, 0),
+        };
         let pg = Pg {
             running: true,
             complete: true,

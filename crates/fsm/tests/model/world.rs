@@ -195,6 +195,8 @@ pub struct Scenario {
 /// Counterexamples outside the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
+    /// As it is; the person is what is wrong (4).
+    Nothing,
     /// 13. "The row was already there" is told without waiting.
     ConflictIsSuccess,
     /// 14. A cancelled wait is told as success.
