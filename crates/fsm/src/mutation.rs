@@ -31,7 +31,7 @@ pub enum Mutation {
     RejoinForced,
     /// 16. A primary is started as a standby and promoted.
     PromoteHeldPrimary,
-    /// 16, second half: "no rewind required" is believed of a node that was primary.
+    /// 16, to its end: and then "no rewind required" is believed of the node that was primary.
     BelieveNothingToRewind,
     /// 17. Any heartbeat heard means that the peer is there, whether it hears us or not.
     NoEcho,

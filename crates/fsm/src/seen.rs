@@ -176,6 +176,11 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// Mutation 16.
+    pub fn promotes_held_primary(&self) -> bool {
+        broken!(self.config, PromoteHeldPrimary) || broken!(self.config, BelieveNothingToRewind)
+    }
+
     /// Mutation 5's second half.
     pub fn burnt(&self) -> bool {
         self.state.flag.is_none() && self.state.mark == self.state.at()

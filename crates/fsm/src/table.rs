@@ -110,7 +110,7 @@ pub const TABLE: &[Row] = &[
         "demoted: the standby is to take over"),
 
     // ---- a primary that learns it is not the one
-    write("solo: rejoin (wrong)", 10, From::Solo, |s| broken!(s.config, RejoinSolo) && s.peer_is_primary() && (s.peer_ahead_safely() || s.rival()),
+    write("solo: rejoin (wrong)", 10, From::Solo, |s| broken!(s.config, RejoinSolo) && s.peer_is_primary() && !s.peer_is(|peer| peer.forced) && (s.peer_ahead() || s.rival()),
         To::Rejoining, "a broken rule"),
     write("primary: rival", 10, From::Primary, |s| s.rival(), To::Hold,
         "the other node owns the same epoch: one of two was told something wrong, both keep their data"),
@@ -140,10 +140,10 @@ pub const TABLE: &[Row] = &[
     // ---- a primary's PostgreSQL
     write("primary: no data", 1, From::Primary, |s| !s.postgres().complete && !broken!(s.config, CopyWithFlag), To::Hold,
         "this primary's data directory is not whole"),
-    act("held primary (wrong): promote", 7, From::Paired, |s| broken!(s.config, PromoteHeldPrimary) && s.postgres().running && s.postgres().standby,
+    act("held primary (wrong): promote", 7, From::Paired, |s| s.promotes_held_primary() && s.postgres().running && s.postgres().standby,
         |_| vec![Action::Promote], "a broken rule"),
     act("paired: start", 3, From::Paired, |s| s.stopped(),
-        |s| vec![Action::WriteInclude(s.include(s.names_of_mode())), Action::StartPostgres { standby: broken!(s.config, PromoteHeldPrimary) }],
+        |s| vec![Action::WriteInclude(s.include(s.names_of_mode())), Action::StartPostgres { standby: s.promotes_held_primary() }],
         "PostgreSQL starts as primary, waiting for its standby from the first commit on; clients wait for a barrier"),
     act("solo: start", 3, From::Solo, |s| s.stopped(),
         |s| vec![Action::WriteInclude(s.include(Names::Empty)), Action::StartPostgres { standby: s.postgres().standby }],

@@ -1,6 +1,6 @@
 //! Everything that may happen next, and what must hold whatever happens.
 
-use fsm::{Arbiter, Command, Mode, Role};
+use fsm::{Arbiter, Command, Mode, Mutation, Role};
 use stateright::{Model, Property};
 
 use crate::execute::{self, act_next, agent_crash, crash, step};
@@ -32,6 +32,8 @@ pub enum Event {
     Act(usize),
     Crash(usize),
     AgentCrash(usize),
+    /// The postmaster alone dies.
+    PostgresCrash(usize),
     Boot(usize),
     /// A heartbeat to this node is sent now, and arrives when the checker likes.
     Delay(usize),
@@ -57,6 +59,11 @@ const SOLO_FORCED: Command = Command::Solo { peer_is_off: true, peer_did_not_tak
 pub struct Pair(pub Scenario);
 
 impl Pair {
+    /// A wrong person has spoken.
+    fn excused(&self, world: &World) -> bool {
+        self.0.person == Person::Wrong && world.budget.commands < self.0.budget.commands
+    }
+
     fn solo_typed(&self, world: &World, node: usize) -> Option<Command> {
         let (me, peer) = (&world.nodes[node], &world.nodes[1 - node]);
         let off = !peer.up;
@@ -83,8 +90,14 @@ impl Pair {
                 }
             }
             Role::Demoted => commands.push(Some(Command::Abort)),
-            // Giving data up is a person's free choice: it may lose what it says. Not part of these scenarios.
-            Role::Hold | Role::Rejoining => {}
+            Role::Hold => {
+                // A truthful person looks what the other node has; a wrong one does not.
+                let kept = self.0.person == Person::Truthful && world.has_all(1 - node);
+                if kept || self.0.person == Person::Wrong {
+                    commands.push(Some(Command::Rejoin));
+                }
+            }
+            Role::Rejoining => {}
         }
         commands
     }
@@ -175,6 +188,10 @@ impl Pair {
                 world.budget.agent_crashes -= 1;
                 agent_crash(world, node);
             }
+            Event::PostgresCrash(node) => {
+                world.budget.agent_crashes -= 1;
+                world.kill_postgres(node);
+            }
             Event::Boot(node) => {
                 world.nodes[node].up = true;
                 world.nodes[node].boot += 1;
@@ -217,6 +234,9 @@ impl Pair {
         }
         if budget.agent_crashes > 0 && me.mind != (Mind { noted: None, ..crate::world::BLANK }) {
             events.push(Event::AgentCrash(node));
+        }
+        if budget.agent_crashes > 0 && me.pg.running {
+            events.push(Event::PostgresCrash(node));
         }
         if budget.delays > 0 && world.nodes[1 - node].up {
             events.push(Event::Delay(node));
@@ -301,9 +321,23 @@ impl Model for Pair {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("an acknowledged row exists", |_: &Self, world: &World| exists(world)),
-            Property::always("no two timelines under one number", |_: &Self, world: &World| {
-                !world.nodes[0].pg.log.contradicts(&world.nodes[1].pg.log)
+            // What a wrong person may cost is said in docs/model.md: two writers after `solo --force`, and what
+            // `rejoin --discard-local-data` discards. All else holds even then.
+            Property::always("an acknowledged row exists", |_: &Self, world: &World| {
+                exists(world) || world.discarded
+            }),
+            Property::always(
+                "who acknowledges has all that was acknowledged",
+                |pair: &Self, world: &World| {
+                    pair.excused(world)
+                        || (0..2).all(|node| !world.can_acknowledge(node) || world.has_all(node))
+                },
+            ),
+            Property::always("one writer", |pair: &Self, world: &World| {
+                pair.excused(world) || !(0..2).all(|node| world.can_acknowledge(node))
+            }),
+            Property::always("an epoch has one owner", |pair: &Self, world: &World| {
+                pair.excused(world) || world.owners.iter().all(|&owners| owners != 3)
             }),
             Property::always("no data overwritten for a forced epoch", |_: &Self, world: &World| {
                 world.broken & crate::world::OVERWROTE_FORCED == 0
@@ -318,26 +352,15 @@ impl Model for Pair {
                 world.nodes.iter().any(|it| it.state.at.0 > 1 && it.pg.clients && it.pg.log.timeline() > 1)
             }),
         ];
-        if self.0.person != Person::Wrong {
-            properties.extend([
-                Property::always(
-                    "who acknowledges has all that was acknowledged",
-                    |_: &Self, world: &World| {
-                        (0..2).all(|node| !world.can_acknowledge(node) || world.has_all(node))
-                    },
-                ),
-                Property::always("one writer", |_: &Self, world: &World| {
-                    !(0..2).all(|node| world.can_acknowledge(node))
-                }),
-                Property::always("an epoch has one owner", |_: &Self, world: &World| {
-                    world.owners.iter().all(|&it| it != 3)
-                }),
-            ]);
+        if self.0.mutation != Some(Mutation::BelieveNothingToRewind) {
+            // There it is known to be violated (16a); asked is what becomes of it.
+            properties
+                .push(Property::always("no two timelines under one number", |_: &Self, world: &World| {
+                    !world.nodes[0].pg.log.contradicts(&world.nodes[1].pg.log)
+                }));
         }
         if !self.0.one_way {
             properties.push(Property::sometimes("paired again", |_: &Self, world: &World| again(world)));
-        }
-        if !self.0.one_way && self.0.budget.losses + self.0.budget.crashes > 0 {
             properties.push(Property::sometimes("rejoined", |_: &Self, world: &World| world.rejoined));
         }
         if self.0.switchover {

@@ -46,7 +46,10 @@ fn written(world: &mut World, node: usize, next: &Durable, look: &Look) {
             world.rejoined = true;
             world.nodes[node].consent = false;
         }
-        (Role::Hold, Role::Rejoining) => world.nodes[node].consent = true,
+        (Role::Hold, Role::Rejoining) => {
+            world.nodes[node].consent = true;
+            world.discarded |= !world.has_all(1 - node);
+        }
         (Role::Primary, Role::Demoted) => world.switched = true,
         _ => {}
     }

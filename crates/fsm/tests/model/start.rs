@@ -86,6 +86,7 @@ impl World {
             broken: 0,
             rejoined: false,
             switched: false,
+            discarded: false,
         };
         world.owners[1] = 1;
         if scenario.arbiter == fsm::Arbiter::Fence && scenario.paired {

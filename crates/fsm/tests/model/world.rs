@@ -158,6 +158,8 @@ pub struct World {
     pub broken: u8,
     pub rejoined: bool,
     pub switched: bool,
+    /// A wrong person discarded data.
+    pub discarded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
