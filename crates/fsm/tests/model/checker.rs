@@ -1,6 +1,6 @@
 //! Everything that may happen next, and what must hold whatever happens.
 
-use fsm::{Arbiter, Command, Mode, Mutation, Role};
+use fsm::{Arbiter, Command, Mutation, Role};
 use stateright::{Model, Property};
 
 use crate::execute::{self, act_next, agent_crash, crash, step};
@@ -140,7 +140,7 @@ impl Pair {
         }
     }
 
-    fn says(&self, world: &World, node: usize) -> Says {
+    pub fn says(&self, world: &World, node: usize) -> Says {
         let it = &world.nodes[node];
         Says { state: it.state, boot: it.boot, answers: it.mind.peer_boot }
     }
@@ -363,6 +363,12 @@ impl Model for Pair {
             properties.push(Property::sometimes("paired again", |_: &Self, world: &World| again(world)));
             properties.push(Property::sometimes("rejoined", |_: &Self, world: &World| world.rejoined));
         }
+        if self.0.settles {
+            properties.push(Property::always(
+                "when faults stop, the pair settles",
+                |pair: &Self, world: &World| crate::settle::settles(pair, world),
+            ));
+        }
         if self.0.switchover {
             properties.push(Property::sometimes("switched over", |_: &Self, world: &World| {
                 world.switched && again(world)
@@ -373,14 +379,13 @@ impl Model for Pair {
 }
 
 fn again(world: &World) -> bool {
-    (0..2).any(|node| {
-        let (me, peer) = (&world.nodes[node].state, &world.nodes[1 - node].state);
-        me.at.0 > 1
-            && me.role == Role::Primary
-            && me.mode == Mode::Paired
-            && peer.flag.is_some_and(|(at, _)| at == me.at)
-            && world.can_acknowledge(node)
-    })
+    (0..2).any(|node| world.nodes[node].state.at.0 > 1 && proven(world, node) && world.can_acknowledge(node))
+}
+
+/// A paired primary whose standby may take over.
+pub fn proven(world: &World, node: usize) -> bool {
+    let (me, peer) = (&world.nodes[node].state, &world.nodes[1 - node].state);
+    execute::paired(me) && peer.role == Role::Standby && peer.flag.is_some_and(|(at, _)| at == me.at)
 }
 
 fn exists(world: &World) -> bool {

@@ -7,7 +7,7 @@ use crate::world::{
     Act, Durable, Grant, Names, OVERWROTE_FORCED, PROMOTED_PART, Scenario, VIP_WITHOUT_ROLE, World,
 };
 
-/// Grants under way at once; more are not sent.
+/// Grants under way at once; the oldest is lost then.
 const GRANTS_MAX: usize = 4;
 
 /// What one decision does to the world: nothing, a durable write, or actions put on the list.
@@ -121,9 +121,12 @@ fn done(world: &mut World, node: usize, act: Act, scenario: &Scenario) -> bool {
         Act::Stop => world.kill_postgres(node),
         Act::Barrier(at) => return world.commit_barrier(node, at),
         Act::Grant(grant) => {
-            if !world.grants.contains(&grant) && world.grants.len() < GRANTS_MAX {
+            if !world.grants.contains(&grant) {
                 world.grants.push(grant);
                 world.grants.sort_unstable();
+            }
+            if world.grants.len() > GRANTS_MAX {
+                world.grants.remove(0);
             }
         }
         Act::Note(lsn) => world.nodes[node].mind.noted = Some(lsn),

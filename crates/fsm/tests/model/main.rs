@@ -8,6 +8,7 @@ mod mutations;
 mod observe;
 mod postgres;
 mod scenarios;
+mod settle;
 mod start;
 mod world;
 

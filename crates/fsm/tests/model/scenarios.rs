@@ -22,6 +22,7 @@ pub const PLAIN: Scenario = Scenario {
     lazy_flush: false,
     one_way: false,
     switchover: false,
+    settles: false,
     paired: true,
 };
 
@@ -89,6 +90,45 @@ fn clients() {
 #[test]
 fn one_way() {
     holds(&Scenario { name: "none: one direction cut for ever", one_way: true, budget: NO_FAULTS, ..PLAIN });
+}
+
+#[test]
+fn settles_none() {
+    holds(&Scenario { name: "none: a crash, then settling", settles: true, ..PLAIN });
+}
+
+#[test]
+fn settles_fence() {
+    let budget = Budget { fences: 1, ..NO_FAULTS };
+    holds(&Scenario {
+        name: "fence: a fence, then settling",
+        settles: true,
+        arbiter: Arbiter::Fence,
+        budget,
+        ..PLAIN
+    });
+}
+
+#[test]
+fn settles_etcd() {
+    holds(&Scenario { name: "etcd: a crash, then settling", settles: true, arbiter: Arbiter::Etcd, ..PLAIN });
+}
+
+#[test]
+fn settles_join() {
+    let name = "none: a first join, a crash, then settling";
+    holds(&Scenario { name, settles: true, paired: false, ..PLAIN });
+}
+
+#[test]
+fn settles_log_gone() {
+    let budget = Budget { losses: 1, agent_crashes: 1, ..NO_FAULTS };
+    holds(&Scenario {
+        name: "none: log removed, agent crash, then settling",
+        settles: true,
+        budget,
+        ..PLAIN
+    });
 }
 
 #[test]

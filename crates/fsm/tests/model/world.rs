@@ -190,6 +190,8 @@ pub struct Scenario {
     /// From the start n1's heartbeats reach n2, none the other way, and no stream passes.
     pub one_way: bool,
     pub switchover: bool,
+    /// Ask of every state whether a fair run from it ends well.
+    pub settles: bool,
     /// Start with a paired, flagged pair instead of a solo primary and a fresh standby.
     pub paired: bool,
 }
