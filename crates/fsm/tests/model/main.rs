@@ -2,6 +2,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "the world counts to a dozen")]
 
 mod checker;
+mod deep;
 mod execute;
 mod log;
 mod mutations;
