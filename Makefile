@@ -18,7 +18,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$
 TANDEM := $(TARGET)/tandem
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call load test soak check bench-directory build deb test-ansible prerequisites
+.PHONY: help up dev down purge status logs call load test model soak check bench-directory build deb test-ansible prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"
@@ -49,6 +49,9 @@ load: $(TANDEM) ## CALLS=100 calls at once through the running platform, each ac
 
 test: prerequisites ## install what is missing, then formatting, lints and every test
 	@scripts/test
+
+model: prerequisites ## the failover's model with larger bounds, and every counterexample caught: minutes
+	cargo test --release --package fsm --test model -- --include-ignored --nocapture --test-threads=1
 
 soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9
 	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 -- --nocapture

@@ -1,14 +1,10 @@
-//! The table as it is, within the bounds of `make test`; `TANDEM_MODEL=large` is `make model`.
+//! The table as it is, within the bounds of `make test`. `deep.rs` has the larger ones.
 
 use fsm::Arbiter;
 
 use crate::holds;
 use crate::start::NO_FAULTS;
 use crate::world::{Budget, Person, Scenario};
-
-pub fn large() -> bool {
-    std::env::var_os("TANDEM_MODEL").is_some_and(|it| it == "large")
-}
 
 pub const PLAIN: Scenario = Scenario {
     name: "",
