@@ -32,7 +32,7 @@ pub enum Action {
         from: u64,
         to: Register,
     },
-    /// Run the fence command; on success remember the proof.
+    /// Run the fence command; on success [`crate::Memory::fenced`].
     Fence(FenceProof),
     /// CHECKPOINT on the new primary, or pg_rewind may compare with an old control file.
     CheckpointPeer,

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::{FenceProof, Heard, Role, State};
+use crate::config::broken;
+use crate::{Config, FenceProof, Heard, Role, State};
 
 /// A restarted agent starts with `Memory::default()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -15,8 +16,18 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The fence command confirmed that the peer is off. A confirmation that comes after another boot was heard is void.
+    pub fn fenced(&mut self, proof: FenceProof) {
+        self.fence = (proof.peer_boot == self.peer_boot).then_some(proof);
+    }
+
     /// Called with each heartbeat before [`crate::step`].
-    pub fn hear(&mut self, me: &State, boot_id: Uuid, heard: &Heard) {
+    pub fn hear(&mut self, me: &State, boot_id: Uuid, heard: &Heard, config: &Config) {
+        // Void for ever: a late heartbeat of the boot before must not bring the confirmation back.
+        let kept = broken!(config, LateRevivesFence) || broken!(config, StaleFence);
+        if self.fence.is_some_and(|proof| proof.peer_boot != Some(heard.boot_id)) && !kept {
+            self.fence = None;
+        }
         self.peer_boot = Some(heard.boot_id);
         let standby_of_mine = heard.state.role == Role::Standby
             && heard.state.epoch == me.epoch

@@ -25,6 +25,8 @@ pub enum Mutation {
     FenceAtOnce,
     /// 11. A fence's confirmation is good for ever.
     StaleFence,
+    /// 11, found by this model: a late heartbeat of the peer's former boot revives a void confirmation.
+    LateRevivesFence,
     /// 12. A solo node rejoins by itself, to a higher epoch or to an equal one of another owner.
     RejoinSolo,
     /// 12. A node rejoins to a forced epoch by itself.

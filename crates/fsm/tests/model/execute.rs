@@ -15,7 +15,12 @@ pub fn step(world: &mut World, node: usize, look: &Look, scenario: &Scenario) ->
     let mut memory = observe::memory(world, node);
     let state = observe::state(node, &world.nodes[node].state);
     if let Some((says, echoes)) = &look.heard {
-        memory.hear(&state, observe::boot_id(world.nodes[node].boot), &observe::heard(node, says, *echoes));
+        memory.hear(
+            &state,
+            observe::boot_id(world.nodes[node].boot),
+            &observe::heard(node, says, *echoes),
+            &observe::config(scenario, node),
+        );
     }
     let before = world.nodes[node].mind;
     observe::remember(world, node, &memory, scenario.arbiter);
@@ -153,7 +158,8 @@ fn done(world: &mut World, node: usize, act: Act, scenario: &Scenario) -> bool {
             }
             world.budget.fences -= 1;
             crash(world, peer, scenario);
-            world.nodes[node].mind.fence = Some((at, boot));
+            let mind = &mut world.nodes[node].mind;
+            mind.fence = (boot == mind.peer_boot).then_some((at, boot));
         }
         Act::Rewind => return rewind(world, node, scenario),
         Act::Copy => {

@@ -98,6 +98,13 @@ fn m11_a_stale_confirmation() {
     broken("11b a stale confirmation", Mutation::StaleFence, FENCED);
 }
 
+/// Found by this model, not one of the protocol's nineteen.
+#[test]
+fn m11_a_late_heartbeat_revives_a_confirmation() {
+    let scenario = Scenario { budget: Budget { fences: 2, delays: 1, ..NO_FAULTS }, ..FENCED };
+    broken("11c a late heartbeat revives a confirmation", Mutation::LateRevivesFence, scenario);
+}
+
 #[test]
 fn m12_a_solo_node_rejoins() {
     let scenario = Scenario { person: Person::Wrong, budget: Budget { commands: 1, ..NO_FAULTS }, ..PLAIN };

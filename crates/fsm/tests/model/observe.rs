@@ -91,6 +91,8 @@ pub fn remember(world: &mut World, node: usize, memory: &Memory, arbiter: Arbite
     if arbiter == Arbiter::Fence {
         world.nodes[node].mind.peer_boot = memory.peer_boot.map_or(0, boot_of);
         world.nodes[node].mind.answered = memory.answered;
+        world.nodes[node].mind.fence =
+            memory.fence.map(|proof| (small(proof.at), proof.peer_boot.map_or(0, boot_of)));
     }
 }
 
