@@ -32,10 +32,17 @@ fn fence() {
 
 #[test]
 #[ignore = "minutes: make model"]
-fn etcd() {
-    let budget = Budget { crashes: 2, ..NO_FAULTS };
-    let name = "deep: etcd: two crashes, two joins";
-    holds(&Scenario { name, arbiter: Arbiter::Etcd, join_max: 2, budget, ..PLAIN });
+fn fence_crash() {
+    let budget = Budget { crashes: 1, fences: 2, ..NO_FAULTS };
+    holds(&Scenario { name: "deep: fence: a crash, two fences", arbiter: Arbiter::Fence, budget, ..PLAIN });
+}
+
+#[test]
+#[ignore = "minutes: make model"]
+fn joining() {
+    let budget = Budget { crashes: 1, agent_crashes: 1, ..NO_FAULTS };
+    let name = "deep: none: a first join, a crash, a crash of agent or postmaster";
+    holds(&Scenario { name, paired: false, budget, ..PLAIN });
 }
 
 #[test]
