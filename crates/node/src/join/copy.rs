@@ -47,7 +47,10 @@ pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<
         }
         Content::Used => {
             let kept = cluster::keep_aside(data, stamp)?;
-            say!("  the database that was here is kept in {}", kept.display());
+            say!(
+                "  the database that was here is kept in {}; remove it when it is not needed",
+                kept.display()
+            );
         }
     }
     fs::rename(&copy, data).with_context(|| format!("moving the copy to {}", data.display()))?;

@@ -64,6 +64,10 @@ struct Journal {
 pub fn run(places: &Places, services: &dyn Services, options: &Options) -> Result<()> {
     crate::apply::preflight(places)?;
     let etc = places.etc();
+    if options.rejoin {
+        let config = Config::load(places, &etc, None)?;
+        rejoining(places, services, &config)?;
+    }
     let (config, mut journal) = match resumed(places, options)? {
         Some(resumed) => resumed,
         None => welcomed(places, options)?,
@@ -80,9 +84,6 @@ pub fn run(places: &Places, services: &dyn Services, options: &Options) -> Resul
     if services.exists(AGENT) {
         services.stop(AGENT)?;
     }
-    if options.rejoin {
-        rejoining(places, &config)?;
-    }
     run.files()?;
     if !journal.copied {
         services.stop(&config.postgresql_unit())?;
@@ -97,7 +98,12 @@ pub fn run(places: &Places, services: &dyn Services, options: &Options) -> Resul
         write(places, &journal)?;
     }
     let terms = &journal.terms;
-    let standby = State::joined_standby(config.cluster.cluster.id, &config.name, &terms.primary, terms.at);
+    let earlier = state::load(places, config.cluster.cluster.id, &config.name).ok().flatten();
+    let standby = State {
+        // Joins that are dead stay dead, whatever is copied (failover.md 6).
+        mark: earlier.map(|state| state.mark).unwrap_or_default(),
+        ..State::joined_standby(config.cluster.cluster.id, &config.name, &terms.primary, terms.at)
+    };
     state::save(places, &standby, &format!("copied from {}", terms.primary))?;
     run.reload_state()?;
     run.engines()?;
@@ -198,22 +204,22 @@ fn not_a_node_yet(places: &Places, options: &Options) -> Result<()> {
     );
 }
 
-/// Before a copy replaces a standby's data: its joins are dead for ever, durably (failover.md 6).
-fn rejoining(places: &Places, config: &Config) -> Result<()> {
-    let Ok(Some(state)) = state::load(places, config.cluster.cluster.id, &config.name) else {
-        // Lost or unreadable: there is nothing to promise, and the copy is of the primary's own word.
-        return Ok(());
-    };
-    if state.role == Role::Primary {
-        bail!(
-            "this node is primary (epoch {}): its data is not overwritten by a join; see docs/runbook.md 'hold'",
-            state.epoch
-        );
+/// Before a copy replaces a standby's data: its joins are dead for ever, durably (failover.md 6), and it is stopped.
+fn rejoining(places: &Places, services: &dyn Services, config: &Config) -> Result<()> {
+    // Lost or unreadable: there is nothing to promise, and the copy is of the primary's own word.
+    let known = state::load(places, config.cluster.cluster.id, &config.name).ok().flatten();
+    if known.as_ref().is_some_and(|state| state.role == Role::Primary) {
+        bail!("this node is primary: its data is not overwritten by a join; see docs/runbook.md 'hold'");
     }
-    let burnt = state.flag.map(|flag| fsm::Point { epoch: flag.epoch, join: flag.join });
-    let mark = burnt.map_or(state.mark, |point| point.max(state.mark));
-    let next = State { role: Role::Rejoining, flag: None, mark, ..state };
-    state::save(places, &next, "copied anew by an operator: earlier joins are dead")
+    say!("stopping this node's agent and database: writes on the primary wait until it is back");
+    services.stop(AGENT)?;
+    if let Some(state) = known {
+        let burnt = state.flag.map(|flag| fsm::Point { epoch: flag.epoch, join: flag.join });
+        let mark = burnt.map_or(state.mark, |point| point.max(state.mark));
+        let next = State { role: Role::Rejoining, flag: None, mark, ..state };
+        state::save(places, &next, "copied anew by an operator: earlier joins are dead")?;
+    }
+    services.stop(&config.postgresql_unit())
 }
 
 fn token(options: &Options) -> Result<String> {
