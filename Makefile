@@ -1,7 +1,10 @@
 # Two commands do all set-up: `make up` and `make test`. `make help` lists the rest.
 #
 # Settings, from the environment or the command line:
-#   TANDEM_DIR=.tandem        where the dev node's cluster.yaml, secrets and env are
+#   RELEASE=trixie            the lab's Debian: trixie or bookworm
+#   LAB=lab LAB_PORT=8080     the lab's name, and its port on 127.0.0.1; others for a second one beside the first
+#   TANDEM_DIR=.tandem        becomes a link to the lab's folder, where env is
+#   TANDEM_DEV_DIR=.tandem-dev where the dev node's cluster.yaml, secrets and env are
 #   TANDEM_PORT_OFFSET=0      added to every port of a new dev node: 1000 for a second one beside the first
 #   TANDEM_FREESWITCH=        FreeSWITCH's program or prefix, where it is not found; `none` for the media double
 
@@ -9,13 +12,25 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # rustup's place, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
+RELEASE ?= trixie
+LAB ?= lab
+LAB_PORT ?= 8080
 export TANDEM_DIR ?= .tandem
+export TANDEM_DEV_DIR ?= .tandem-dev
+export TANDEM_LAB ?= $(LAB)
+export TANDEM_LAB_RELEASE ?= $(RELEASE)
+export TANDEM_LAB_PORT ?= $(LAB_PORT)
 export TANDEM_PORT_OFFSET ?= 0
 
 # What `make test` compiles serves `make up` too: one build from a fresh clone to both.
 PROFILE ?= dev
 TARGET := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 TANDEM := $(TARGET)/tandem
+# The node that status and logs show.
+NODE ?= n1
+DEV = TANDEM_DIR=$(TANDEM_DEV_DIR) $(TANDEM) dev
+# Else the dev node is meant.
+LAB_IS_UP = [ -e $(TANDEM_DIR)/state.json ]
 BINS := --package tandem --package voipadmind --package media-double --bins
 
 .PHONY: help up dev down purge status logs call load test model soak check bench-directory build deb test-ansible prerequisites
@@ -24,28 +39,33 @@ help: ## this list
 	@echo "Tandem: two servers, one phone platform"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-up: dev ## install what is missing, build, and run a phone node on this machine
+up: deb ## install what is missing, build, and make two Debian nodes on this machine (RELEASE=trixie|bookworm)
+	@$(TANDEM) lab up
 
-dev: build ## the same: one all-in-one node on loopback
-	@$(TANDEM) dev up
+dev: build ## one all-in-one node on loopback instead: no root, no systemd, no second node
+	@$(DEV) up
 
-down: $(TANDEM) ## stop the node; its data stays
-	@$(TANDEM) dev down
+down: $(TANDEM) ## remove the lab, and stop the dev node (its data stays)
+	@if [ -e $(TANDEM_DEV_DIR) ]; then $(DEV) down; fi
+	@if [ "$$(id -u)" = 0 ]; then $(TANDEM) lab down; fi
 
-purge: $(TANDEM) ## stop the node and remove its data, configuration and secrets
-	@$(TANDEM) dev down --purge
+purge: $(TANDEM) ## remove the lab with its images, the dev node with its data
+	@if [ -e $(TANDEM_DEV_DIR) ]; then $(DEV) down --purge; fi
+	@if [ "$$(id -u)" = 0 ]; then $(TANDEM) lab down --purge; fi
 
 status: $(TANDEM) ## what runs, as what, where
-	@$(TANDEM) dev status
+	@if $(LAB_IS_UP); then $(TANDEM) lab status && $(TANDEM) lab exec $(NODE) -- tandem status; else $(DEV) status; fi
 
-logs: $(TANDEM) ## the engines' logs; ENGINE=kamailio for one, FOLLOW=1 to keep showing what comes
-	@$(TANDEM) dev logs $(ENGINE) $(if $(FOLLOW),--follow)
+logs: $(TANDEM) ## the logs; ENGINE=kamailio for one, NODE=n2, FOLLOW=1 to keep showing what comes
+	@if $(LAB_IS_UP); then $(TANDEM) lab logs $(NODE) $(ENGINE) $(if $(FOLLOW),--follow); \
+	else $(DEV) logs $(ENGINE) $(if $(FOLLOW),--follow); fi
 
 call: $(TANDEM) ## two phones register and call each other and a queue; the calls' records are printed
-	@$(TANDEM) dev call
+	@if $(LAB_IS_UP); then $(TANDEM) lab call; else $(DEV) call; fi
 
-load: $(TANDEM) ## CALLS=100 calls at once through the running platform, each accounted for (docs/load.md)
-	@$(TANDEM) load --calls $(or $(CALLS),100)
+lab-test: build ## the lab's tests on RELEASE
+	@scripts/package $(TARGET) $(PROFILE)
+	cargo test --package lab -- --test-threads=1 --nocapture
 
 test: prerequisites ## install what is missing, then formatting, lints and every test
 	@scripts/test

@@ -1,4 +1,5 @@
 //! A lab of the test's own, through the real commands; it goes with the test.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
