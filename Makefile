@@ -63,6 +63,9 @@ logs: $(TANDEM) ## the logs; ENGINE=kamailio for one, NODE=n2, FOLLOW=1 to keep 
 call: $(TANDEM) ## two phones register and call each other and a queue; the calls' records are printed
 	@if $(LAB_IS_UP); then $(TANDEM) lab call; else $(DEV) call; fi
 
+load: $(TANDEM) ## CALLS=100 calls at once through the running platform, each accounted for (docs/load.md)
+	@$(TANDEM) load --calls $(or $(CALLS),100) $(if $(wildcard $(TANDEM_DIR)/state.json),,--dir $(TANDEM_DEV_DIR))
+
 lab-test: build ## the lab's tests on RELEASE
 	@scripts/package $(TARGET) $(PROFILE)
 	cargo test --package lab -- --test-threads=1 --nocapture
