@@ -176,6 +176,13 @@ impl Engine {
         }
     }
 
+    /// What it forked and still runs (proc(5), `children`).
+    pub fn children(&self) -> Vec<Pid> {
+        let pid = self.child.id();
+        let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect()
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
 use crate::engine::{Engine, Error, Folder, find, is_root, unprivileged};
 use crate::free_port;
@@ -100,9 +100,12 @@ impl Postgres {
     /// The death of the machine, as far as a process can have it: every process of the server killed at once.
     pub fn kill9(&mut self) {
         if let Some(mut engine) = self.engine.take() {
+            // A backend has a session of its own and would answer for moments after its parent's death.
+            let backends = engine.children();
             engine.stop(Signal::SIGKILL);
+            backends.into_iter().for_each(|backend| drop(kill(backend, Signal::SIGKILL)));
         }
-        // Backends notice their parent's death within moments, and a start before that is refused.
+        // A start before the last one's memory is free is refused.
         crate::wait_for(READY, || !self.socket_answers());
     }
 
