@@ -33,7 +33,7 @@ DEV = TANDEM_DIR=$(TANDEM_DEV_DIR) $(TANDEM) dev
 LAB_IS_UP = [ -e $(TANDEM_DIR)/state.json ]
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call load test model soak check bench-directory build deb test-ansible prerequisites
+.PHONY: help up dev down purge status logs call load lab-test test model soak check bench-directory build deb test-ansible prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"

@@ -91,10 +91,15 @@ impl Env {
 
     /// Reads the file of a node that was started.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = files::read(file)
-            .with_context(|| format!("reading {}", file.display()))?
-            .with_context(|| format!("there is no {}; start the node with 'make up'", file.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is damaged; 'make up' writes it anew", file.display()))
+        let text =
+            files::read(file).with_context(|| format!("reading {}", file.display()))?.with_context(|| {
+                format!(
+                    "there is no {}; start one with 'make up' (two nodes) or 'make dev' (one)",
+                    file.display()
+                )
+            })?;
+        Self::parse(&text)
+            .with_context(|| format!("{} is damaged; 'make up' or 'make dev' writes it anew", file.display()))
     }
 
     fn parse(text: &str) -> Result<Self> {

@@ -72,8 +72,9 @@ impl Api {
     pub fn check(&self) -> Result<()> {
         let url = format!("{}/health", self.base);
         let answer = self.agent.get(&url).call();
-        let answer =
-            answer.with_context(|| format!("no node answers at {}; start it with 'make up'", self.base))?;
+        let answer = answer.with_context(|| {
+            format!("no node answers at {}; start one with 'make up' or 'make dev'", self.base)
+        })?;
         let status = answer.status();
         if !status.is_success() {
             bail!("{url} says {status}: the node is not ready; see 'make status'");

@@ -49,7 +49,7 @@ pub fn logs(dir: &Path, engine: Option<&str>, follow: bool) -> Result<()> {
 
 /// Name and path of each log, sorted. An engine that writes a log of its own does so in a folder with its name.
 fn all(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let entries = fs::read_dir(folder).context("there are no logs yet; start the node with 'make up'")?;
+    let entries = fs::read_dir(folder).context("there are no logs yet; start the node with 'make dev'")?;
     let below = |path: PathBuf| match fs::read_dir(&path) {
         Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
         Err(_) => vec![path],

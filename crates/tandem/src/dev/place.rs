@@ -91,7 +91,7 @@ impl Place {
 fn resolved(shown: &Path) -> Result<PathBuf> {
     let root = match fs::canonicalize(shown) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-            "there is no dev node in {}; make one with 'make up' or 'tandem init --dev'",
+            "there is no dev node in {}; make one with 'make dev' or 'tandem init --dev'",
             shown.display()
         ),
         other => other.with_context(|| format!("resolving {}", shown.display()))?,

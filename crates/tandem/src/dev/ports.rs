@@ -35,7 +35,7 @@ pub fn check_free(cluster: &Cluster, address: IpAddr) -> Result<()> {
     }
     bail!(
         "not started, because of\n{}\nstop what holds them, or change 'ports:' in {CLUSTER_FILE}; a second dev node: \
-         TANDEM_DIR=.tandem2 TANDEM_PORT_OFFSET=1000 make up",
+         TANDEM_DEV_DIR=.tandem-dev2 TANDEM_PORT_OFFSET=1000 make dev",
         taken.join("\n")
     )
 }

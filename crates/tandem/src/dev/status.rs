@@ -39,7 +39,7 @@ pub fn status(dir: &Path, json: bool) -> Result<()> {
     if running {
         return print_summary(&place);
     }
-    say!("the node does not run; start it with 'make up'");
+    say!("the node does not run; start it with 'make dev'");
     if let Some(message) = snapshot.and_then(|s| s.message) {
         say!("it ended with: {message}");
     }
@@ -109,7 +109,7 @@ fn reach(place: &Place, env: &Env) -> Table {
 fn next(place: &Place) -> String {
     // What has to be typed before, for a node that is not where make looks by itself.
     let shown = shell(&place.shown.display().to_string());
-    let which = if shown == ".tandem" { String::new() } else { format!("TANDEM_DIR={shown} ") };
+    let which = if shown == ".tandem-dev" { String::new() } else { format!("TANDEM_DEV_DIR={shown} ") };
     let calls = format!("{which}make call");
     let logs = format!("{which}make logs");
     let width = calls.len();
