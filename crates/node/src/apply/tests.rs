@@ -201,9 +201,14 @@ fn what_stood_there_is_kept_and_comes_back_by_undo_however_often_a_run_broke() {
         let _ = bench.run(&first(), killed_at);
         bench.run(&first(), usize::MAX).unwrap();
         bench.run(&second(), usize::MAX).unwrap();
+        let role = bench.places.at("/etc/redis/tandem.conf");
+        fs::create_dir_all(role.parent().unwrap()).unwrap();
+        fs::write(&role, "replicaof 1.2.3.4 1\n").unwrap();
         super::undo(&bench.places, &bench.told, true).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "debian's own\n", "killed at {killed_at}");
-        for gone in ["/etc/b/b.conf", "/etc/d/d.conf", "/var/lib/tandem/applied.json"] {
+        for gone in
+            ["/etc/b/b.conf", "/etc/d/d.conf", "/etc/redis/tandem.conf", "/var/lib/tandem/applied.json"]
+        {
             assert!(!bench.places.at(gone).exists(), "{gone}");
         }
     }

@@ -1,6 +1,7 @@
 //! `tandem apply --undo`: what apply wrote goes, what it replaced comes back. Data stays.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use host::{files, say};
@@ -44,10 +45,18 @@ pub fn undo(places: &Places, services: &dyn Services, quiet: bool) -> Result<()>
         applied.save(places)?;
         return Err(error);
     }
-    for file in [places.applied(), places.node_name()] {
+    let agents = agent_files(places);
+    for file in agents.iter().chain(&[places.applied(), places.node_name()]) {
         let _ = fs::remove_file(file);
     }
     Ok(())
+}
+
+/// What the agent wrote into the engines' folders: roles of a node that is none any more.
+fn agent_files(places: &Places) -> Vec<PathBuf> {
+    let versions = fs::read_dir(places.at("/etc/postgresql")).into_iter().flatten().flatten();
+    let includes = versions.map(|version| version.path().join("main/conf.d/tandem.conf"));
+    includes.chain([places.at("/etc/redis/tandem.conf")]).collect()
 }
 
 fn take_back(
