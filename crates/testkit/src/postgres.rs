@@ -103,7 +103,10 @@ impl Postgres {
             // A backend has a session of its own and would answer for moments after its parent's death.
             let backends = engine.children();
             engine.stop(Signal::SIGKILL);
-            backends.into_iter().for_each(|backend| drop(kill(backend, Signal::SIGKILL)));
+            for backend in backends {
+                // One that ended by itself is as dead.
+                let _ = kill(backend, Signal::SIGKILL);
+            }
         }
         // A start before the last one's memory is free is refused.
         crate::wait_for(READY, || !self.socket_answers());
