@@ -24,7 +24,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use spec::{Cluster, Secrets};
 
-pub use change::{Owner, Then, after};
+pub use change::{Owner, Then, in_order};
 pub use context::Context;
 pub use layout::{Found, Layout, Paths, Users};
 pub use machine::{Cores, Machine, MemoryMax, Sizes};

@@ -139,7 +139,7 @@ fn each_node_names_the_other() {
 #[test]
 fn what_changed_files_ask_for_is_asked_once_and_in_order() {
     let files = common::node(&common::pair(Shape::Node), "n1");
-    let all = render::after(&files);
+    let all = render::in_order(files.iter().flat_map(|file| file.then.iter().cloned()).collect());
     let unique: BTreeSet<_> = all.iter().collect();
     assert_eq!(unique.len(), all.len());
     assert_eq!(all[0], render::Then::DaemonReload);
@@ -149,5 +149,5 @@ fn what_changed_files_ask_for_is_asked_once_and_in_order() {
     for unit in restarts {
         assert!(!reloads.contains(&&render::Then::Reload(unit.clone())), "{unit}");
     }
-    assert_eq!(render::after(std::iter::empty::<&render::RenderedFile>()), []);
+    assert_eq!(render::in_order(Vec::new()), []);
 }

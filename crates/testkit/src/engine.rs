@@ -10,7 +10,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 
 /// `nobody` and `nogroup` on Debian; any id that owns nothing would do.
@@ -93,7 +93,7 @@ pub(crate) fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A running engine. Dropped, it is killed; when the test's process dies, the kernel kills it (`PDEATHSIG`).
+/// A running engine. Dropped, it is killed with what it forked; when the test's process dies, the kernel kills it (`PDEATHSIG`).
 pub struct Engine {
     child: Child,
     log: PathBuf,
@@ -199,8 +199,10 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if self.is_running() {
-            // A stopped process takes no other signal.
-            self.signal(Signal::SIGCONT);
+            // It leads a group of its own: workers it forked (Kamailio's) would outlive it.
+            if let Ok(pid) = i32::try_from(self.child.id()) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
             self.stop(Signal::SIGKILL);
         }
     }

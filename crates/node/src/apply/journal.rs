@@ -22,7 +22,7 @@ pub struct Applied {
     /// Every file apply wrote, or was about to write when it broke, by absolute path.
     pub files: BTreeMap<String, Written>,
     /// What changed files still ask for.
-    pub pending: Vec<Consequence>,
+    pub pending: Vec<Then>,
     /// What the database was bootstrapped from last.
     pub bootstrapped: Option<String>,
     /// cluster.yaml and secrets.yaml as the agent read them.
@@ -42,59 +42,9 @@ pub struct Written {
     /// `user:group`.
     pub owner: String,
     /// Asked for when it changes, and when it goes.
-    pub then: Vec<Consequence>,
+    pub then: Vec<Then>,
     /// Below `replaced/`: what stood here before apply came.
     pub original: Option<String>,
-}
-
-/// [`render::Then`], durable.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Consequence {
-    DaemonReload,
-    Run(Vec<String>),
-    Sysctl(String),
-    Enable(String),
-    Restart(String),
-    Reload(String),
-}
-
-impl From<&Then> for Consequence {
-    fn from(then: &Then) -> Self {
-        match then {
-            Then::DaemonReload => Self::DaemonReload,
-            Then::Run(words) => Self::Run(words.clone()),
-            Then::Sysctl(file) => Self::Sysctl(file.clone()),
-            Then::Enable(unit) => Self::Enable(unit.clone()),
-            Then::Restart(unit) => Self::Restart(unit.clone()),
-            Then::Reload(unit) => Self::Reload(unit.clone()),
-        }
-    }
-}
-
-impl std::fmt::Display for Consequence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::DaemonReload => f.write_str("reload systemd"),
-            Self::Run(words) => write!(f, "run {}", words.join(" ")),
-            Self::Sysctl(file) => write!(f, "kernel settings of {file}"),
-            Self::Enable(unit) => write!(f, "enable {unit}"),
-            Self::Restart(unit) => write!(f, "restart {unit}"),
-            Self::Reload(unit) => write!(f, "reload {unit}"),
-        }
-    }
-}
-
-/// Each once and in order; what is restarted is not reloaded too.
-pub fn in_order(mut all: Vec<Consequence>) -> Vec<Consequence> {
-    all.sort();
-    all.dedup();
-    let restarted: Vec<String> = all
-        .iter()
-        .filter_map(|c| if let Consequence::Restart(unit) = c { Some(unit.clone()) } else { None })
-        .collect();
-    all.retain(|c| !matches!(c, Consequence::Reload(unit) if restarted.contains(unit)));
-    all
 }
 
 impl Applied {

@@ -11,7 +11,9 @@ use nix::unistd::{Gid, Group, Uid, User};
 use render::RenderedFile;
 use sha2::{Digest, Sha256};
 
-use super::journal::{Applied, Consequence, Written};
+use render::Then;
+
+use super::journal::{Applied, Written};
 use crate::places::Places;
 
 /// A file as it should be.
@@ -23,7 +25,7 @@ pub struct Wanted {
     pub group: String,
     pub mode: u32,
     pub contents: String,
-    pub then: Vec<Consequence>,
+    pub then: Vec<Then>,
 }
 
 impl From<RenderedFile> for Wanted {
@@ -33,7 +35,7 @@ impl From<RenderedFile> for Wanted {
             user: file.owner.user,
             group: file.owner.group,
             mode: file.mode,
-            then: file.then.iter().map(Consequence::from).collect(),
+            then: file.then.clone(),
             contents: file.contents,
         }
     }
@@ -83,7 +85,7 @@ pub struct Change {
     pub before: Option<String>,
     /// None when it is removed.
     pub wanted: Option<Wanted>,
-    pub then: Vec<Consequence>,
+    pub then: Vec<Then>,
 }
 
 /// Compares every wanted file, and finds what is wanted no more.

@@ -8,7 +8,9 @@ use anyhow::{Result, bail};
 use uuid::Uuid;
 
 use super::diff::{self, Mask};
-use super::journal::{Applied, Consequence};
+use render::Then;
+
+use super::journal::Applied;
 use super::plan::{self, Kind, Wanted};
 use super::write::Writer;
 use crate::fixtures;
@@ -62,7 +64,7 @@ impl Services for Told {
     }
 }
 
-fn wanted(target: &str, contents: &str, then: &[Consequence]) -> Wanted {
+fn wanted(target: &str, contents: &str, then: &[Then]) -> Wanted {
     let me = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap().name;
     Wanted {
         target: target.into(),
@@ -74,16 +76,16 @@ fn wanted(target: &str, contents: &str, then: &[Consequence]) -> Wanted {
     }
 }
 
-fn restart(unit: &str) -> Consequence {
-    Consequence::Restart(unit.into())
+fn restart(unit: &str) -> Then {
+    Then::Restart(unit.into())
 }
 
 /// The first version of a node's files, and the second: one changed, one new, one gone.
 fn first() -> Vec<Wanted> {
     vec![
         wanted("/etc/a/a.conf", "a1\n", &[restart("a")]),
-        wanted("/etc/b/b.conf", "b1\n", &[Consequence::Reload("b".into())]),
-        wanted("/etc/systemd/system/c.d/c.conf", "c1\n", &[Consequence::DaemonReload, restart("c")]),
+        wanted("/etc/b/b.conf", "b1\n", &[Then::Reload("b".into())]),
+        wanted("/etc/systemd/system/c.d/c.conf", "c1\n", &[Then::DaemonReload, restart("c")]),
     ]
 }
 
@@ -91,7 +93,7 @@ fn second() -> Vec<Wanted> {
     let mut files = first();
     files[0].contents = "a2\n".into();
     files.remove(2);
-    files.push(wanted("/etc/d/d.conf", "d1\n", &[restart("d"), Consequence::Reload("d".into())]));
+    files.push(wanted("/etc/d/d.conf", "d1\n", &[restart("d"), Then::Reload("d".into())]));
     files
 }
 

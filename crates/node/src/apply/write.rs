@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use host::{files, say};
 
-use super::journal::{Applied, Consequence, in_order};
+use render::{Then, in_order};
+
+use super::journal::Applied;
 use super::plan::{Change, Kind, Owners, Wanted, sha256};
 use crate::places::Places;
 use crate::services::Services;
@@ -131,22 +133,22 @@ impl Writer<'_> {
     }
 
     /// What does not run is neither restarted nor reloaded: it reads its files when it starts.
-    fn concerns(&self, consequence: &Consequence) -> bool {
+    fn concerns(&self, consequence: &Then) -> bool {
         match consequence {
-            Consequence::Restart(unit) | Consequence::Reload(unit) => self.services.is_active(unit),
+            Then::Restart(unit) | Then::Reload(unit) => self.services.is_active(unit),
             _ => true,
         }
     }
 
-    fn follow(&self, consequence: &Consequence) -> Result<()> {
+    fn follow(&self, consequence: &Then) -> Result<()> {
         let services = self.services;
         match consequence {
-            Consequence::DaemonReload => services.daemon_reload(),
-            Consequence::Run(words) => {
+            Then::DaemonReload => services.daemon_reload(),
+            Then::Run(words) => {
                 let (program, arguments) = words.split_first().context("an empty command")?;
                 crate::command::run(Command::new(program).args(arguments), &words.join(" "))
             }
-            Consequence::Sysctl(file) => {
+            Then::Sysctl(file) => {
                 // A container may not set all of them: said, not fatal.
                 if let Err(error) =
                     crate::command::run(Command::new("sysctl").args(["-q", "-p", file]), "sysctl")
@@ -155,12 +157,12 @@ impl Writer<'_> {
                 }
                 Ok(())
             }
-            Consequence::Enable(unit) => {
+            Then::Enable(unit) => {
                 services.enable(unit)?;
                 services.start(unit)
             }
-            Consequence::Restart(unit) => services.restart(unit),
-            Consequence::Reload(unit) => services.reload(unit),
+            Then::Restart(unit) => services.restart(unit),
+            Then::Reload(unit) => services.reload(unit),
         }
     }
 
