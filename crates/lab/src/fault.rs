@@ -145,9 +145,12 @@ pub fn fill(lab: &LabName, name: &str, folder: &str) -> Result<()> {
     if !below_var || folder.split('/').any(|part| part == "..") {
         bail!("{folder} is not below /var, the only file system of a node that has a limit of its own");
     }
-    // Space that is reserved without being written costs the host nothing; the rest is written until there is no more.
+    // Space that is reserved without being written costs the host nothing; the rest is written until there is no more: dd
+    // ends by failing, and whether it failed for that reason is looked at afterwards.
     let script = r#"cd "$1"; free=$(($(stat -f -c '%a * %S' .) - 1048576)); [ $free -lt 1 ] || fallocate -l $free "$2"
-dd if=/dev/zero of="$2" bs=4096 oflag=append conv=notrunc 2>/dev/null || true; df -h . | tail -n 1"#;
+said=$(dd if=/dev/zero of="$2" bs=4096 oflag=append conv=notrunc 2>&1) && said="dd met no end"
+[ "$(stat -f -c %a .)" -eq 0 ] || { echo "not full: $said" >&2; exit 1; }
+df -h . | tail -n 1"#;
     let said = node::run(lab, name, &["sh", "-ec", script, "sh", folder, BALLAST])?;
     say!("{name}: full: {}", said.trim());
     Ok(())

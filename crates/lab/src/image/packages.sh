@@ -9,7 +9,8 @@ mount -t proc proc "$root/proc"
 mount -t devtmpfs dev "$root/dev" 2>/dev/null || mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf.lab"
-mount --bind "$root/etc/resolv.conf.lab" "$root/etc/resolv.conf" 2>/dev/null || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+bound=1
+mount --bind "$root/etc/resolv.conf.lab" "$root/etc/resolv.conf" 2>/dev/null || { bound=; cp -L /etc/resolv.conf "$root/etc/resolv.conf"; }
 # The package scripts' own way to be told not to start anything (invoke-rc.d(8)).
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
@@ -18,5 +19,5 @@ in_root apt-get update
 in_root apt-get satisfy -y --no-install-recommends "$relations"
 in_root apt-get clean
 rm -f "$root/usr/sbin/policy-rc.d"
-umount "$root/etc/resolv.conf" 2>/dev/null || true
+[ -z "$bound" ] || umount "$root/etc/resolv.conf"
 rm -f "$root/etc/resolv.conf.lab"
