@@ -143,8 +143,13 @@ impl Outcome {
     }
 
     /// # Errors
-    /// A call failed, or is not accounted for.
+    /// A call failed or is not accounted for, or the load that was asked for was never on.
     pub fn verdict(&self) -> Result<()> {
+        let by_themselves =
+            self.kinds.iter().filter(|of| of.kind == Kind::Ivr.name()).map(|of| of.tried).sum();
+        if let Some(lack) = lack(self.calls as usize, self.tried, self.dialogs_peak, by_themselves) {
+            bail!("this was not the load that was asked for: {lack}");
+        }
         let (failed, unaccounted) = (self.failures(), self.unaccounted.len());
         if failed == 0 && unaccounted == 0 && self.registrations_failed == 0 {
             return Ok(());
@@ -155,6 +160,14 @@ impl Outcome {
             self.registrations_failed
         )
     }
+}
+
+/// What the run lacks of the load asked for. Each call lasts until all are up, but a menu hangs up `by_itself`.
+fn lack(calls: usize, tried: usize, peak: usize, by_itself: usize) -> Option<String> {
+    if tried < calls {
+        return Some(format!("{tried} of {calls} calls were tried"));
+    }
+    (peak + by_itself < calls).then(|| format!("{peak} of {calls} calls were up at once"))
 }
 
 /// What is wrong with a call.
@@ -212,6 +225,15 @@ mod tests {
         assert_eq!(peak(&calls.iter().collect::<Vec<_>>()), 3);
         let never = [(Kind::Direct, met(None, None)), (Kind::Direct, met(Some(1), None))];
         assert_eq!(peak(&never.iter().collect::<Vec<_>>()), 1);
+    }
+
+    #[test]
+    fn a_load_that_was_never_on_is_no_success() {
+        assert_eq!(lack(100, 100, 100, 10), None);
+        assert_eq!(lack(100, 100, 90, 10), None, "menus hang up by themselves");
+        assert_eq!(lack(100, 100, 89, 10).as_deref(), Some("89 of 100 calls were up at once"));
+        assert_eq!(lack(100, 99, 99, 10).as_deref(), Some("99 of 100 calls were tried"));
+        assert_eq!(lack(100, 0, 0, 0).as_deref(), Some("0 of 100 calls were tried"));
     }
 
     #[test]
