@@ -1,6 +1,7 @@
 //! A dev node from nothing to calls and back, with the real engines and the media double, through the real commands.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic in a test is a failed test")]
 
+#[allow(dead_code, reason = "tests of the real FreeSWITCH have more needs")]
 mod support;
 
 use std::os::unix::fs::PermissionsExt;

@@ -25,19 +25,21 @@ pub fn unique() -> String {
 pub struct Message {
     pub start: String,
     pub headers: Vec<(String, String)>,
+    #[allow(dead_code, reason = "read where phones have ears: dev_audio.rs of tandem")]
+    pub body: String,
     pub source: SocketAddr,
 }
 
 impl Message {
     fn parse(text: &str, source: SocketAddr) -> Self {
-        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let mut lines = head.split("\r\n");
         let start = lines.next().unwrap_or_default().to_owned();
         let headers = lines
             .filter_map(|l| l.split_once(':'))
             .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
             .collect();
-        Self { start, headers, source }
+        Self { start, headers, body: body.to_owned(), source }
     }
 
     /// The first header of that name, or nothing.
@@ -100,6 +102,7 @@ pub struct Request {
     transport: &'static str,
     /// Whole header lines.
     pub extra: Vec<String>,
+    pub sdp: Option<String>,
 }
 
 impl Request {
@@ -118,7 +121,7 @@ impl Request {
         for line in &self.extra {
             text += &format!("{line}\r\n");
         }
-        text + "Content-Length: 0\r\n\r\n"
+        text + &body(self.sdp.as_deref())
     }
 
     /// The next transaction of the same call.
@@ -129,7 +132,7 @@ impl Request {
 
     /// The ACK of a negative reply, or the CANCEL: same branch, same CSeq number (RFC 3261, 9.1 and 17.1.1.3).
     fn hop_by_hop(&self, method: &'static str, to: &str) -> Self {
-        Self { method, to: to.to_owned(), extra: Vec::new(), ..self.clone() }
+        Self { method, to: to.to_owned(), extra: Vec::new(), sdp: None, ..self.clone() }
     }
 }
 
@@ -196,6 +199,7 @@ impl Socket {
             via: address,
             transport: self.wire.transport(),
             extra: Vec::new(),
+            sdp: None,
         }
     }
 
@@ -268,8 +272,15 @@ impl Socket {
     }
 
     pub fn reply_with(&self, request: &Message, status: &str, to_tag: &str, extra: &[&str]) {
-        let text = reply_text(request, status, to_tag, self.address(), extra);
+        let text = reply_text(request, status, to_tag, self.address(), extra, None);
         self.wire.send(text.as_bytes(), request.source);
+    }
+
+    /// Takes a call, with what it hears by.
+    #[allow(dead_code, reason = "for phones that have ears: dev_audio.rs of tandem")]
+    pub fn accept(&self, invite: &Message, to_tag: &str, sdp: &str) {
+        let text = reply_text(invite, "200 OK", to_tag, self.address(), &[], Some(sdp));
+        self.wire.send(text.as_bytes(), invite.source);
     }
 }
 
@@ -288,7 +299,7 @@ fn read(mut reader: Reader, sender: &Sender<Message>, answers_options: &AtomicBo
         let message = Message::parse(&text, source);
         if message.is("OPTIONS") {
             if answers_options.load(Ordering::Relaxed) {
-                let reply = reply_text(&message, "200 OK", "fs", reader.wire.address(), &[]);
+                let reply = reply_text(&message, "200 OK", "fs", reader.wire.address(), &[], None);
                 reader.wire.send(reply.as_bytes(), source);
             }
         } else if sender.send(message).is_err() {
@@ -297,7 +308,14 @@ fn read(mut reader: Reader, sender: &Sender<Message>, answers_options: &AtomicBo
     }
 }
 
-fn reply_text(request: &Message, status: &str, to_tag: &str, contact: SocketAddr, extra: &[&str]) -> String {
+fn reply_text(
+    request: &Message,
+    status: &str,
+    to_tag: &str,
+    contact: SocketAddr,
+    extra: &[&str],
+    sdp: Option<&str>,
+) -> String {
     let mut text = format!("SIP/2.0 {status}\r\n");
     for (name, value) in &request.headers {
         if ["Via", "From", "Call-ID", "CSeq", "Record-Route"].iter().any(|n| n.eq_ignore_ascii_case(name)) {
@@ -310,7 +328,15 @@ fn reply_text(request: &Message, status: &str, to_tag: &str, contact: SocketAddr
     for line in extra {
         text += &format!("{line}\r\n");
     }
-    text + "Content-Length: 0\r\n\r\n"
+    text + &body(sdp)
+}
+
+/// The last headers, and what follows them.
+fn body(sdp: Option<&str>) -> String {
+    match sdp {
+        Some(sdp) => format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len()),
+        None => "Content-Length: 0\r\n\r\n".to_owned(),
+    }
 }
 
 /// One side of an established call.
@@ -321,7 +347,7 @@ pub struct Dialog {
 impl Dialog {
     /// The caller's side, after the 200.
     pub fn of_caller(invite: &Request, answer: &Message) -> Self {
-        let mut request = invite.clone();
+        let mut request = Request { sdp: None, ..invite.clone() };
         request.uri = answer.contact().to_owned();
         request.to = answer.header("To").to_owned();
         let mut routes: Vec<_> = answer.all("Record-Route").map(|r| format!("Route: {r}")).collect();

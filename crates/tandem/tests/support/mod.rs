@@ -7,9 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use host::programs::{Freeswitch, find};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
-use spec::Ports;
+use nix::unistd::{Pid, Uid, User};
+use spec::{PathOverrides, Ports};
 use testkit::Folder;
 
 /// As testkit: who runs engines when root runs tests.
@@ -29,6 +30,16 @@ pub fn missing() -> Option<String> {
     absent.map(|name| format!("{name} is not installed"))
 }
 
+/// Why there is no FreeSWITCH that a dev node of these tests can run, as `tandem` itself finds it.
+pub fn missing_freeswitch() -> Option<String> {
+    let uid = if Uid::effective().is_root() { Uid::from_raw(NOBODY) } else { Uid::effective() };
+    let user = User::from_uid(uid).unwrap().unwrap();
+    match find(&PathOverrides::default(), None, &user).unwrap().freeswitch {
+        Freeswitch::Found(_) => None,
+        Freeswitch::Absent(why) => Some(why),
+    }
+}
+
 /// What a command did.
 #[derive(Debug)]
 pub struct Ran {
@@ -40,10 +51,21 @@ pub struct Ran {
 pub struct Node {
     folder: Folder,
     offset: u16,
+    freeswitch: bool,
 }
 
 impl Node {
+    /// With the media double, whatever is installed.
     pub fn new() -> Self {
+        Self::having(false)
+    }
+
+    /// With the FreeSWITCH that is installed.
+    pub fn with_freeswitch() -> Self {
+        Self::having(true)
+    }
+
+    fn having(freeswitch: bool) -> Self {
         let folder = Folder::new("dev").unwrap();
         let built = Path::new(env!("CARGO_BIN_EXE_tandem")).parent().unwrap();
         let bin = folder.path().join("bin");
@@ -51,7 +73,7 @@ impl Node {
         for name in PROGRAMS {
             fs::copy(built.join(name), bin.join(name)).unwrap();
         }
-        Self { folder, offset: free_offset() }
+        Self { folder, offset: free_offset(), freeswitch }
     }
 
     pub fn dir(&self) -> PathBuf {
@@ -70,9 +92,11 @@ impl Node {
             .args(args)
             .current_dir(self.folder.path())
             .env("TANDEM_DIR", self.folder.path().join(name))
-            .env("TANDEM_FREESWITCH", "none")
             .env("HOME", self.folder.path())
             .stdin(Stdio::null());
+        if !self.freeswitch {
+            command.env("TANDEM_FREESWITCH", "none");
+        }
         if args == ["dev", "up"] {
             command.env("TANDEM_PORT_OFFSET", self.offset.to_string());
         }
