@@ -153,11 +153,12 @@ impl Drop for Node {
     }
 }
 
-/// An offset at which every port of a dev node is free now, below the range of outgoing connections.
+/// An offset at which every port of a dev node is free now, below the range of outgoing connections. Tests that start at
+/// once have process ids side by side: a hundred apart, no port of one is another of the next.
 fn free_offset() -> u16 {
     let start = u16::try_from(std::process::id() % 97).unwrap();
-    (0..400)
-        .map(|step| 300 + (start + step * 29) % 11_000)
+    (0..97)
+        .map(|step| 300 + (start + step) % 97 * 100)
         .find(|offset| {
             Ports::dev(*offset).named().into_iter().all(|(_, port)| {
                 TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
