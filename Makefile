@@ -31,6 +31,9 @@ NODE ?= n1
 DEV = TANDEM_DIR=$(TANDEM_DEV_DIR) $(TANDEM) dev
 # Else the dev node is meant.
 LAB_IS_UP = [ -e $(TANDEM_DIR)/state.json ]
+# The lab and its images belong to the machine: whoever has a dev node only takes nobody's down. After an `up` that broke
+# there may be no link yet.
+LAB_IS_OURS = [ -L $(TANDEM_DIR) ] || [ ! -e $(TANDEM_DEV_DIR) -a "$$(id -u)" = 0 ]
 BINS := --package tandem --package voipadmind --package media-double --bins
 
 .PHONY: help up dev down purge status logs call load lab-test test model soak check bench-directory build deb test-ansible prerequisites
@@ -46,12 +49,12 @@ dev: build ## one all-in-one node on loopback instead: no root, no systemd, no s
 	@$(DEV) up
 
 down: $(TANDEM) ## remove the lab, and stop the dev node (its data stays)
+	@if $(LAB_IS_OURS); then $(TANDEM) lab down; fi
 	@if [ -e $(TANDEM_DEV_DIR) ]; then $(DEV) down; fi
-	@if [ "$$(id -u)" = 0 ]; then $(TANDEM) lab down; fi
 
 purge: $(TANDEM) ## remove the lab with its images, the dev node with its data
+	@if $(LAB_IS_OURS); then $(TANDEM) lab down --purge; fi
 	@if [ -e $(TANDEM_DEV_DIR) ]; then $(DEV) down --purge; fi
-	@if [ "$$(id -u)" = 0 ]; then $(TANDEM) lab down --purge; fi
 
 status: $(TANDEM) ## what runs, as what, where
 	@if $(LAB_IS_UP); then $(TANDEM) lab status && $(TANDEM) lab exec $(NODE) -- tandem status; else $(DEV) status; fi

@@ -17,7 +17,7 @@ use crate::recovery::{Recovered, recover};
 use crate::shared::Shared;
 use crate::storage::Storage;
 use crate::writer::{Command, Request, Writer};
-use crate::{AppendError, FsStorage, Limits, OpenError, Recovery, reader};
+use crate::{AppendError, FsStorage, FullReason, Limits, OpenError, Recovery, reader};
 
 /// One thing to be kept until it is known to be stored elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Stats {
     pub group_syncs: u64,
     /// Why the journal takes no more records; see [`AppendError::Broken`].
     pub broken: Option<Arc<str>>,
+    /// Why the next record would be refused for want of room; see [`AppendError::Full`].
+    pub full: Option<FullReason>,
 }
 
 impl Journal {
@@ -193,6 +195,8 @@ impl Journal {
     /// Cheap enough for every scrape.
     pub fn stats(&self) -> Stats {
         let shared = &self.inner.shared;
+        // Before the index is held: it asks the disk.
+        let full = shared.full();
         let index = shared.index();
         Stats {
             bytes: index.bytes(),
@@ -206,6 +210,7 @@ impl Journal {
             refused_records: shared.refused_records.load(Ordering::Relaxed),
             group_syncs: shared.group_syncs.load(Ordering::Relaxed),
             broken: shared.broken(),
+            full,
         }
     }
 

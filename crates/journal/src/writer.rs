@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use crate::format::{SEGMENT_HEADER_BYTES, Seed, encode_record, record_bytes};
 use crate::publish::PublishError;
 use crate::segment::{self, Entry, SegmentName};
-use crate::shared::Shared;
+use crate::shared::{Refused, Shared};
 use crate::state::State;
 use crate::storage::{StorageFile, SyncPoint, is_full};
 use crate::{AppendError, FullReason, Record};
@@ -139,6 +139,7 @@ impl Writer {
         match self.write(&group) {
             Ok(first_seq) => {
                 Shared::count(&self.shared.appended_records, group.len());
+                self.shared.last_was_refused(None);
                 for (seq, request) in (first_seq..).zip(group) {
                     // A caller that stopped waiting gets no answer; its record stays.
                     let _ = request.reply.send(Ok(seq));
@@ -146,6 +147,10 @@ impl Writer {
             }
             Err(error) => {
                 Shared::count(&self.shared.refused_records, group.len());
+                if let AppendError::Full { reason, .. } = error {
+                    let bytes = group.iter().map(Request::bytes).sum();
+                    self.shared.last_was_refused(Some(Refused { reason, records: group.len(), bytes }));
+                }
                 for request in group {
                     let _ = request.reply.send(Err(error.clone()));
                 }
@@ -236,21 +241,7 @@ impl Writer {
     }
 
     fn over_limit(&self, records: usize, bytes: u64) -> Result<Option<FullReason>, AppendError> {
-        let limits = &self.shared.limits;
-        let free_bytes = match self.shared.storage.free_bytes() {
-            Ok(free_bytes) => free_bytes,
-            Err(e) => return Err(self.broken("asking for free space", &e)),
-        };
-        let index = self.shared.index();
-        Ok(if index.bytes() + bytes > limits.journal_bytes_max {
-            Some(FullReason::JournalBytes)
-        } else if index.held_records() + records > limits.pending_records_max {
-            Some(FullReason::PendingRecords)
-        } else if free_bytes < limits.disk_reserve_bytes.saturating_add(bytes) {
-            Some(FullReason::Disk)
-        } else {
-            None
-        })
+        self.shared.over_limit(records, bytes).map_err(|e| self.broken("asking for free space", &e))
     }
 
     fn rotate(&mut self) -> Result<(), AppendError> {

@@ -46,7 +46,8 @@ pub fn engine_safe(field: &'static str, value: &str) -> Result<(), TextError> {
             "holds \"${\", which FreeSWITCH would replace; write it without the dollar sign",
         );
     }
-    if value.to_ascii_lowercase().contains("x-pre-process") {
+    let obeyed = b"x-pre-process";
+    if value.as_bytes().windows(obeyed.len()).any(|part| part.eq_ignore_ascii_case(obeyed)) {
         return refuse(field, "holds \"X-PRE-PROCESS\", which FreeSWITCH would obey; write it differently");
     }
     Ok(())
@@ -120,6 +121,7 @@ fn is_domain_name(field: &'static str, value: &str) -> Result<(), TextError> {
     if value.is_empty() || value.len() > DOMAIN_MAX_BYTES {
         return refuse(field, format!("must have 1 to {DOMAIN_MAX_BYTES} characters"));
     }
+    engine_safe(field, value)?;
     for label in value.split('.') {
         let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !inner
@@ -155,7 +157,8 @@ fn of_characters(field: &'static str, value: &str, bytes_max: usize, others: &st
             field,
             format!("holds {bad:?}; letters and digits of ASCII and any of {others} are allowed"),
         ),
-        None => Ok(()),
+        // Made of allowed characters alone, `X-PRE-PROCESS` would still be obeyed.
+        None => engine_safe(field, value),
     }
 }
 
@@ -194,6 +197,12 @@ mod tests {
 
     #[test]
     fn extensions_and_patterns() {
+        for value in ["X-PRE-PROCESS", "1x-Pre-Process9"] {
+            assert!(extension_pattern("extension", value).is_err() && sip_user("extension", value).is_err());
+            assert!(
+                reference("name", value).is_err() && domain_name("domain", &format!("{value}.com")).is_err()
+            );
+        }
         for value in ["1001", "*97", "0XXXXXXXXX", "+49.", "_9NZX.", "#1", "a-b"] {
             extension_pattern("extension", value).unwrap();
         }

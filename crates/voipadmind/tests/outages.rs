@@ -103,6 +103,10 @@ fn a_full_disk_refuses_and_recovers() {
     acknowledged.extend(post(&node, "full", 200));
     assert!(acknowledged.len() < 210, "a full disk must refuse at some point");
     assert!(node.is_running());
+    let health = node.get("/health");
+    let journal = health.json()["details"]["journal"].clone();
+    assert!(health.status == 503 && journal.as_str().unwrap().contains("file system is full"), "{journal}");
+    assert!(node.log().contains("the journal is full"), "{}", node.log());
     std::fs::remove_file(ballast).unwrap();
     node.postgres.start_again().unwrap();
     let again = testkit::wait_for(Duration::from_secs(20), || {
@@ -112,6 +116,7 @@ fn a_full_disk_refuses_and_recovers() {
         taken
     });
     assert!(again, "the journal takes records again when there is room; log:\n{}", node.log());
+    assert_eq!(node.get("/health").json()["details"]["journal"], "ok");
     assert_accounted(&node, &acknowledged);
 }
 

@@ -29,8 +29,26 @@ async fn the_reserve_is_left_free() {
     };
     assert!(is_disk_full(&error), "{error}");
     assert!(disk.used_bytes() <= 12_000 && appended >= 15, "{appended} in {}", disk.used_bytes());
+    assert_eq!(journal.stats().full, Some(FullReason::Disk));
     journal.forget(&[1..=appended]);
     append(&journal, appended + 1..=appended + 5).await;
+    assert_eq!(journal.stats().full, None);
+}
+
+/// Whoever asks after its health is told, and told of room before the next record comes.
+#[tokio::test]
+async fn fullness_is_shown_while_it_lasts() {
+    let disk = SimDisk::new(0);
+    disk.set_capacity(20_000);
+    let (journal, _) = Journal::open_on(disk.start_process(), small_segments()).unwrap();
+    let mut next = 1;
+    while journal.append(record(next)).await.is_ok() {
+        assert_eq!(journal.stats().full, None);
+        next += 1;
+    }
+    assert_eq!(journal.stats().full, Some(FullReason::Disk));
+    disk.set_capacity(u64::MAX);
+    assert_eq!(journal.stats().full, None);
 }
 
 /// Somebody else takes the last bytes between the look and the write, at every fill level.

@@ -49,7 +49,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::TooLarge(_) => Self::too_large("the document", CDR_BYTES_MAX),
-            Refusal::Full { retry_after_s } => Self::unavailable(refusal.to_string(), retry_after_s),
+            Refusal::Full { retry_after_s, .. } => Self::unavailable(refusal.to_string(), retry_after_s),
             Refusal::Broken(ref why) => {
                 tracing::error!(
                     why,

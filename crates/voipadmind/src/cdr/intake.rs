@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use journal::{AppendError, Journal, Record};
+use journal::{AppendError, FullReason, Journal, Record};
 use tokio::sync::{Notify, watch};
 
 use super::Kind;
@@ -37,8 +37,8 @@ pub struct Intake {
 pub enum Refusal {
     #[error("the document is larger than the journal takes ({0} bytes)")]
     TooLarge(usize),
-    #[error("the journal is full; its records wait for the database")]
-    Full { retry_after_s: u32 },
+    #[error("the journal takes nothing more: {reason}")]
+    Full { reason: FullReason, retry_after_s: u32 },
     #[error("the journal cannot write: {0}")]
     Broken(String),
     #[error("no second copy could be made and cdr.durability is strict")]
@@ -84,7 +84,7 @@ impl Intake {
         let record = Record { kind: kind.code(), received_us, key, body };
         let seq = self.journal.append(record).await.map_err(|e| match e {
             AppendError::TooLarge { .. } => Refusal::TooLarge(bytes),
-            AppendError::Full { retry_after_s, .. } => Refusal::Full { retry_after_s },
+            AppendError::Full { reason, retry_after_s } => Refusal::Full { reason, retry_after_s },
             other => Refusal::Broken(other.to_string()),
         })?;
         self.appended.notify_one();

@@ -110,15 +110,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let bytes = read_body(request.into_body(), "the body", JSON_BYTES_MAX).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|e| {
-            let text = e.to_string();
-            let detail = format!("the body is not the JSON asked for: {text}");
-            match quoted_name(&text) {
-                Some(name) => Problem::field(name, detail),
-                None => Problem::new(StatusCode::BAD_REQUEST, detail),
-            }
-        })
+        read_json(&bytes).map(Self)
     }
+}
+
+/// A JSON object. serde would take an array too, by the order of our fields, which is nobody's contract.
+fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is not a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        let path = e.path().to_string();
+        let text = e.into_inner().to_string();
+        let detail = format!("the body is not the JSON asked for: {text}");
+        // A value that is wrong is found by where it stands, a name that is wrong or missing by the message.
+        match (path.as_str(), quoted_name(&text)) {
+            ("." | "?", None) => Problem::new(StatusCode::BAD_REQUEST, detail),
+            ("." | "?", Some(name)) => Problem::field(name, detail),
+            (path, _) => Problem::field(path, detail),
+        }
+    })?;
+    let rest = json.end();
+    rest.map_err(|e| {
+        Problem::new(StatusCode::BAD_REQUEST, format!("after the JSON object comes more: {e}"))
+    })?;
+    Ok(read)
 }
 
 /// The items of a page asked for by `limit=`; 50 when it was not given.
@@ -141,4 +158,40 @@ fn quoted_name(message: &str) -> Option<&str> {
 /// Whether a peer may see details: loopback, or a network listed for it.
 pub fn is_listed(peer: SocketAddr, allow: &[crate::config::Network]) -> bool {
     peer.ip().to_canonical().is_loopback() || allow.iter().any(|network| network.contains(peer.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[serde(rename = "extension")]
+        _extension: String,
+        #[serde(rename = "members")]
+        _members: Option<Vec<u8>>,
+    }
+
+    #[test]
+    fn an_error_names_the_field_it_is_in() {
+        let field =
+            |body: &str| serde_json::to_value(read_json::<Wanted>(body.as_bytes()).unwrap_err()).unwrap();
+        for (body, name) in [
+            (r#"{"extension": 1011}"#, "extension"),
+            (r#"{"extension": null}"#, "extension"),
+            (r#"{"extension": "1", "members": [1, "x"]}"#, "members[1]"),
+            ("{}", "extension"),
+            (r#"{"extension": "1", "extnsion": "2"}"#, "extnsion"),
+        ] {
+            assert_eq!(field(body)["field"], json!(name), "{body}: {}", field(body));
+        }
+        for body in [r#"["1", null]"#, "[]", "", "nul", r#"{"extension": "1"} {}"#] {
+            assert_eq!(field(body)["status"], json!(400), "{body}");
+        }
+        assert!(read_json::<Wanted>(b" {\"extension\": \"1\"} ").is_ok());
+    }
 }

@@ -62,7 +62,11 @@ pub async fn show(
         told(async { health.queue.identity().await.map(drop).map_err(|e| e.to_string()) }),
     );
     let stats = health.journal.stats();
-    let journal = stats.broken.as_deref().unwrap_or("ok").to_owned();
+    let journal = match (stats.broken, stats.full) {
+        (Some(broken), _) => broken.to_string(),
+        (None, Some(full)) => full.to_string(),
+        (None, None) => "ok".to_owned(),
+    };
     let ready = database == "ok" && journal == "ok";
     let status = match (ready, redis == "ok") {
         (true, true) => "ok",
