@@ -9,7 +9,7 @@ use http::StatusCode;
 use spec::{CLUSTER_FILE, SECRETS_FILE};
 
 use super::owned::IncludeNames;
-use super::{Agent, tokens};
+use super::{Agent, Held, tokens};
 use crate::join::wire::{Again, Joined, Progress, Request, Terms, Welcome};
 use crate::postgresql::barrier;
 use crate::postgresql::include::Names;
@@ -83,7 +83,16 @@ impl Agent {
     }
 
     /// `POST /joined`: waits for the standby from now on, once it is there.
+    ///
+    /// In a task of its own: who asked may be gone, or the request's time over, and the state on disk and the one that
+    /// is kept must still become the same.
     pub(super) async fn pair(self: &Arc<Self>, joined: &Joined) -> Result<Progress, Refusal> {
+        let (agent, joined) = (Arc::clone(self), joined.clone());
+        let pairing = tokio::spawn(async move { agent.pair_to_its_end(&joined).await });
+        pairing.await.context("pairing broke off")?
+    }
+
+    async fn pair_to_its_end(&self, joined: &Joined) -> Result<Progress, Refusal> {
         let mut held = self.held.lock().await;
         let state = self.primary(held.as_ref())?.clone();
         let node = self.joiner(None)?;
@@ -108,8 +117,7 @@ impl Agent {
                 format!("{node} is {} MiB behind", lag_bytes >> 20)
             }
             Some(_) => {
-                let paired = self.synchronise(&state, joined.at, &name).await?;
-                *held = Ok(paired);
+                self.synchronise(&mut held, &state, joined.at, &name).await?;
                 let found = self.streaming(&name).await?;
                 return Ok(Progress::Paired { sync_state: found.map(|f| f.sync_state).unwrap_or_default() });
             }
@@ -117,13 +125,13 @@ impl Agent {
         Ok(Progress::Waiting { why })
     }
 
-    async fn streaming(&self, name: &str) -> Result<Option<Streaming>> {
+    pub(super) async fn streaming(&self, name: &str) -> Result<Option<Streaming>> {
         let client = self.server.connect(Commits::Local).await?;
         standby::streaming(&client, name).await
     }
 
     /// Barrier, then durably paired. Before the state is written the primary may go back, and does.
-    async fn synchronise(&self, state: &State, at: Point, name: &str) -> Result<State> {
+    async fn synchronise(&self, held: &mut Held, state: &State, at: Point, name: &str) -> Result<()> {
         let proven = barrier::prove(&self.server, name, &IncludeNames { agent: self, state }).await;
         if let Err(error) = proven {
             self.write_include(state, &Names::of(&self.config, state))?;
@@ -135,12 +143,21 @@ impl Agent {
         let saved = paired.clone();
         let reason =
             format!("{name} streams and confirmed a commit: every acknowledged write is on both nodes");
-        tokio::task::spawn_blocking(move || state::save(&places, &saved, &reason))
-            .await
-            .context("writing the state")??;
+        let written = tokio::task::spawn_blocking(move || state::save(&places, &saved, &reason)).await;
+        if let Err(error) = written.context("writing the state").flatten() {
+            // Half written it counts as what the next start would read.
+            let (id, node) = (self.config.cluster.cluster.id, &self.config.name);
+            match state::load(&self.places, id, node) {
+                Ok(Some(on_disk)) => *held = Ok(on_disk),
+                Ok(None) => *held = Err(format!("{} went away", self.places.state().display())),
+                Err(unusable) => *held = Err(unusable.to_string()),
+            }
+            return Err(error);
+        }
+        // Before anything that can fail: from here on nobody goes back to acknowledging alone (failover.md 4, d).
+        *held = Ok(paired.clone());
         self.write_include(&paired, &Names::of(&self.config, &paired))?;
-        self.server.reload().await?;
-        Ok(paired)
+        self.server.reload().await
     }
 
     /// Only a primary takes a node in; another says whom to ask.

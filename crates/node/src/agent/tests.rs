@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use fsm::{Mode, Role, State};
+use fsm::{Mode, Role, Standby, State};
 use nix::unistd::{Uid, User};
 use spec::{Ports, Secrets};
 
@@ -152,6 +152,17 @@ async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
+/// What must come true within ten seconds.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it did not come true in ten seconds");
+}
+
 fn error<T>(done: Result<T>) -> String {
     format!("{:#}", done.err().expect("it was refused"))
 }
@@ -265,6 +276,17 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     let second = n2.agent();
     keep_role(&second).await;
     assert_eq!(std::fs::read_to_string(n2.places.role()).unwrap(), "0\n");
+    // Who asks is away before the barrier is through: what was begun is done to its end all the same.
+    let name = Standby { node: "n2", at }.to_string();
+    until(async || {
+        let found = first.streaming(&name).await.unwrap();
+        found.is_some_and(|standby| standby.state == "streaming")
+    })
+    .await;
+    let gone = tokio::time::timeout(Duration::from_millis(2), first.pair(&Joined { at })).await;
+    assert!(gone.is_err(), "a barrier takes longer: {gone:?}");
+    until(async || n1.state().mode == Mode::Paired).await;
+    assert_eq!(first.held.lock().await.as_ref().unwrap(), &n1.state());
     let mut paired = None;
     for _ in 0..100 {
         match post(&client).await.unwrap() {
