@@ -2,6 +2,7 @@
 //! stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use fsm::{Role, State};
@@ -10,6 +11,10 @@ use super::{Agent, Held};
 use crate::postgresql::cluster::{self, Content};
 use crate::postgresql::include::{self, Names};
 use crate::redis_role::{self, Follows};
+
+/// After a reload, until the server runs with it: a second.
+const RELOADED_POLLS_MAX: usize = 20;
+const RELOADED_POLL: Duration = Duration::from_millis(50);
 
 impl Agent {
     /// One pass. What fails is tried again at the next; nothing here promotes, demotes or removes.
@@ -33,14 +38,10 @@ impl Agent {
     async fn take_role(self: &Arc<Self>, state: &State) -> Result<()> {
         let follows = Follows::of(&self.config, state.role);
         self.write_redis_role(&follows)?;
-        let changed = self.write_include(state, &Names::of(&self.config, state))?;
+        let names = Names::of(&self.config, state);
+        self.write_include(state, &names)?;
         let in_recovery = match self.server.in_recovery().await {
-            Ok(in_recovery) => {
-                if changed {
-                    self.server.reload().await?;
-                }
-                in_recovery
-            }
+            Ok(in_recovery) => in_recovery,
             Err(problem) => {
                 self.start_postgresql(state, &problem).await?;
                 self.server.in_recovery().await.context("PostgreSQL was started, and does not answer yet")?
@@ -56,12 +57,38 @@ impl Agent {
                 state.role.as_str()
             );
         }
+        self.read_include(&include::settings(&self.config, state, &names)).await?;
         // The address follows PostgreSQL: a Redis that is away costs no call and no record.
         self.write_role(!is_standby)?;
         if redis_role::tell(&self.config, &follows).await.context("telling Redis its role")? {
             tracing::info!(?follows, "Redis was told its role");
         }
         Ok(())
+    }
+
+    /// The server runs with what the file says, however often a reload was lost: asked of the server, not of the file.
+    async fn read_include(&self, settings: &[(&'static str, String)]) -> Result<()> {
+        if self.server.differing(settings).await?.is_empty() {
+            return Ok(());
+        }
+        self.server.reload().await?;
+        for _ in 0..RELOADED_POLLS_MAX {
+            if self.server.differing(settings).await?.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(RELOADED_POLL).await;
+        }
+        let differ = self.server.differing(settings).await?;
+        if differ.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "PostgreSQL was told to read {} and goes on with another {}: 'ALTER SYSTEM RESET {}' in psql, and \
+             look at what else sets it (pg_file_settings)",
+            include::path(&self.config).display(),
+            differ.join(" and "),
+            differ.first().copied().unwrap_or_default()
+        )
     }
 
     /// Starts the stopped server; one that runs and does not answer is left alone: it may be recovering.

@@ -20,6 +20,7 @@ use crate::join::wire::{Again, Joined, Progress, Terms};
 use crate::join::{ask, copy};
 use crate::places::Places;
 use crate::postgresql::cluster;
+use crate::postgresql::include::{self, Names};
 use crate::postgresql::session::Commits;
 use crate::services::Services;
 use crate::{command, state};
@@ -300,6 +301,25 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     assert_eq!(paired.as_deref(), Some("sync"));
     assert_eq!((n1.state().mode, n1.state().join), (Mode::Paired, 1));
     sql.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
+    keep_role(&first).await;
+
+    // A reload that was lost: the file is right, the server waits for a name nobody has. The next pass sees it.
+    let state = n1.state();
+    first.write_include(&state, &Names::One(fsm::BARRIER.into())).unwrap();
+    first.server.reload().await.unwrap();
+    first.write_include(&state, &Names::of(&n1.config, &state)).unwrap();
+    keep_role(&first).await;
+    let settings = include::settings(&n1.config, &state, &Names::of(&n1.config, &state));
+    assert!(first.server.differing(&settings).await.unwrap().is_empty());
+    let commit = sql.batch_execute("INSERT INTO t VALUES (11)");
+    tokio::time::timeout(Duration::from_secs(20), commit).await.expect("it waits for the standby").unwrap();
+    // And one that somebody overrules is told, not fought over in silence.
+    sql.batch_execute("ALTER SYSTEM SET synchronous_standby_names = ''").await.unwrap();
+    first.server.reload().await.unwrap();
+    until(async || !first.server.differing(&settings).await.unwrap().is_empty()).await;
+    let overruled = format!("{:#}", first.keep_role().await.unwrap_err());
+    assert!(overruled.contains("another synchronous_standby_names"), "{overruled}");
+    sql.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     keep_role(&first).await;
 
     // Joining twice, and to the standby.

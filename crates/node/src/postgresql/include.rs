@@ -11,7 +11,7 @@ use host::files::{self, Owner};
 use crate::config::Config;
 
 /// Settings that `postgresql.auto.conf` may not decide: a base copy carries the other server's.
-const OWNED: [&str; 3] = ["synchronous_standby_names", "primary_conninfo", "primary_slot_name"];
+pub const OWNED: [&str; 3] = ["synchronous_standby_names", "primary_conninfo", "primary_slot_name"];
 
 /// Where it is: `postgresql.conf` includes `conf.d`.
 pub fn path(config: &Config) -> PathBuf {
@@ -49,12 +49,19 @@ pub fn text(config: &Config, state: &State, names: &Names) -> String {
         state.epoch,
         state.join
     );
+    for (setting, value) in settings(config, state, names) {
+        let _ = writeln!(text, "{setting} = '{value}'");
+    }
+    text
+}
+
+/// The owned settings, as a server that has read the file runs with them.
+pub fn settings(config: &Config, state: &State, names: &Names) -> [(&'static str, String); 3] {
     let names = match names {
         Names::None => String::new(),
-        // Quoted twice: the value, and in it a name that may hold '-'.
+        // Quoted once more in the file: the value, and in it a name that may hold '-'.
         Names::One(name) => format!("\"{name}\""),
     };
-    let _ = writeln!(text, "synchronous_standby_names = '{names}'");
     let source = match (state.role, config.peer()) {
         (Role::Standby, Some(peer)) => {
             let name = Standby { node: &config.name, at: state.at() };
@@ -69,8 +76,8 @@ pub fn text(config: &Config, state: &State, names: &Names) -> String {
         _ => String::new(),
     };
     let slot = if source.is_empty() { String::new() } else { fsm::slot(&config.name) };
-    let _ = writeln!(text, "primary_conninfo = '{source}'\nprimary_slot_name = '{slot}'");
-    text
+    let [first, second, third] = OWNED;
+    [(first, names), (second, source), (third, slot)]
 }
 
 /// Writes it where it differs; true when it did. It holds a password: for the server's user alone.

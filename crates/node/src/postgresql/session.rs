@@ -79,6 +79,19 @@ impl Server {
         Ok(row.get(0))
     }
 
+    /// The settings it runs with that are not as they should be, by their names.
+    pub async fn differing(&self, settings: &[(&'static str, String)]) -> Result<Vec<&'static str>> {
+        let client = self.connect(Commits::Local).await?;
+        let mut differ = Vec::new();
+        for (setting, value) in settings {
+            let row = answer(client.query_one("SELECT current_setting($1)", &[setting])).await?;
+            if row.get::<_, String>(0) != *value {
+                differ.push(*setting);
+            }
+        }
+        Ok(differ)
+    }
+
     /// Makes it read its configuration again.
     pub async fn reload(&self) -> Result<()> {
         let client = self.connect(Commits::Local).await?;
