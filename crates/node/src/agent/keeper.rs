@@ -12,6 +12,8 @@ use crate::postgresql::cluster::{self, Content};
 use crate::postgresql::include::{self, Names};
 use crate::redis_role::{self, Follows};
 
+/// While systemd is asked, the watchdog is told this often that the pass goes on.
+const SYSTEMD_BEAT: Duration = Duration::from_secs(1);
 /// After a reload, until the server runs with it: a second.
 const RELOADED_POLLS_MAX: usize = 20;
 const RELOADED_POLL: Duration = Duration::from_millis(50);
@@ -134,12 +136,18 @@ impl Agent {
         }
     }
 
-    /// systemctl waits; the agent's other tasks go on.
-    async fn with_services(
+    /// systemctl waits, for as long as a server recovers; the agent's other tasks go on, and this one is no hang.
+    pub(super) async fn with_services(
         self: &Arc<Self>,
         ask: impl FnOnce(&dyn crate::services::Services) -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let services = Arc::clone(&self.services);
-        tokio::task::spawn_blocking(move || ask(&*services)).await.context("asking systemd")?
+        let mut asked = tokio::task::spawn_blocking(move || ask(&*services));
+        loop {
+            tokio::select! {
+                done = &mut asked => return done.context("asking systemd")?,
+                () = tokio::time::sleep(SYSTEMD_BEAT) => self.pass.beat(),
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ mod joining;
 mod keeper;
 mod metrics;
 mod owned;
+mod pulse;
 mod run;
 pub mod tokens;
 
@@ -28,6 +29,7 @@ use crate::places::Places;
 use crate::postgresql::Server;
 use crate::services::Services;
 use auth::Door;
+use pulse::Pulse;
 
 pub use run::{Configured, configure, run};
 
@@ -46,6 +48,9 @@ pub struct Agent {
     /// Held while the role is being put into effect or changed: one change at a time.
     held: Mutex<Held>,
     door: Door,
+    /// The loops' lives.
+    pass: Pulse,
+    look: Pulse,
     snapshot: watch::Sender<Option<Snapshot>>,
 }
 

@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host::files;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
 
 use super::auth::{Door, Key};
+use super::pulse::Pulse;
 use super::{Agent, Held, http};
 use crate::command;
 use crate::config::Config;
@@ -24,6 +26,11 @@ use crate::state;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const ROLE_EVERY: Duration = Duration::from_secs(1);
+/// A pass asks PostgreSQL and Redis, each within its bound, and may wait for a join's barrier, which has its bounds too:
+/// together less than this. While systemd starts or stops something the pass counts as alive ([`Agent::with_services`]).
+const PASS_MAX: Duration = Duration::from_secs(180);
+/// A look asks every engine at once, each within a second.
+const LOOK_MAX: Duration = Duration::from_secs(60);
 /// A problem that lasts is said again this often.
 const SAY_AGAIN_PASSES: u32 = 60;
 
@@ -50,6 +57,8 @@ impl Agent {
             door: Door::new(Key::of(&config.secrets.cluster_key)),
             held: Mutex::new(held),
             snapshot: watch::Sender::new(None),
+            pass: Pulse::new("a pass over this node's role", PASS_MAX),
+            look: Pulse::new("a look at this node", LOOK_MAX),
             services,
             config,
             places,
@@ -104,11 +113,13 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     agent.write_role(false)?;
+    // None of them ends by itself.
+    let mut tasks = JoinSet::new();
     for address in agent.addresses()? {
-        tokio::spawn(http::serve(Arc::clone(&agent), address));
+        tasks.spawn(http::serve(Arc::clone(&agent), address));
     }
-    tokio::spawn(keep(Arc::clone(&agent)));
-    tokio::spawn(watch_node(Arc::clone(&agent), place));
+    tasks.spawn(keep(Arc::clone(&agent)));
+    tasks.spawn(watch_node(Arc::clone(&agent), place));
     // Ready before the role is: systemd waits for READY before it starts what is ordered after this unit, and the role
     // asks systemd to start PostgreSQL.
     tell(&[NotifyState::Ready]);
@@ -119,7 +130,11 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = alive.tick() => tell(&[NotifyState::Watchdog]),
+            ended = one_ends(&mut tasks) => return Err(ended),
+            _ = alive.tick() => match hangs(&agent) {
+                None => tell(&[NotifyState::Watchdog]),
+                Some(what) => tracing::error!("{what}: the service manager will start the agent again"),
+            },
         }
     }
     tell(&[NotifyState::Stopping]);
@@ -129,6 +144,19 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
     Ok(())
 }
 
+/// Waits until a task ends, which is a fault whatever it ends with.
+async fn one_ends(tasks: &mut JoinSet<()>) -> anyhow::Error {
+    match tasks.join_next().await {
+        Some(Err(error)) => anyhow::anyhow!("a task of the agent's broke: {error}"),
+        _ => anyhow::anyhow!("a task of the agent's ended"),
+    }
+}
+
+fn hangs(agent: &Agent) -> Option<String> {
+    let now = Instant::now();
+    agent.pass.hangs(now).or_else(|| agent.look.hangs(now))
+}
+
 async fn keep(agent: Arc<Agent>) {
     let mut every = interval(ROLE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,6 +164,7 @@ async fn keep(agent: Arc<Agent>) {
     loop {
         every.tick().await;
         let problem = agent.keep_role().await.err().map(|e| format!("{e:#}")).unwrap_or_default();
+        agent.pass.beat();
         passes += 1;
         if problem == said && passes < SAY_AGAIN_PASSES {
             continue;
@@ -156,6 +185,7 @@ async fn watch_node(agent: Arc<Agent>, place: Place) {
     loop {
         every.tick().await;
         let snapshot = observer.sample().await;
+        agent.look.beat();
         let written = serde_json::to_vec(&snapshot)
             .map_err(anyhow::Error::from)
             .and_then(|text| Ok(files::write(&agent.places.status(), 0o644, None, &text)?));
@@ -169,5 +199,21 @@ async fn watch_node(agent: Arc<Agent>, place: Place) {
 fn tell(what: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(what) {
         tracing::debug!("telling the service manager: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_breaks_is_not_survived() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        tasks.spawn(async { panic!("a bug") });
+        let told = one_ends(&mut tasks).await.to_string();
+        assert!(told.contains("broke") && told.contains("a bug"), "{told}");
+        tasks.spawn(async {});
+        assert!(one_ends(&mut tasks).await.to_string().contains("ended"));
     }
 }
