@@ -38,8 +38,9 @@ impl Agent {
     }
 
     async fn take_role(self: &Arc<Self>, state: &State) -> Result<()> {
+        // Tried first, because a Redis that starts reads it, and told last: what is wrong with it stops no database.
         let follows = Follows::of(&self.config, state.role);
-        self.write_redis_role(&follows)?;
+        let redis_file = self.write_redis_role(&follows);
         let names = Names::of(&self.config, state);
         self.write_include(state, &names)?;
         let in_recovery = match self.server.in_recovery().await {
@@ -62,6 +63,7 @@ impl Agent {
         self.read_include(&include::settings(&self.config, state, &names)).await?;
         // The address follows PostgreSQL: a Redis that is away costs no call and no record.
         self.write_role(!is_standby)?;
+        redis_file.context("Redis' role cannot be kept")?;
         if redis_role::tell(&self.config, &follows).await.context("telling Redis its role")? {
             tracing::info!(?follows, "Redis was told its role");
         }

@@ -322,6 +322,20 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     sql.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
     keep_role(&first).await;
 
+    // Redis' folder is not what it should be: PostgreSQL is started all the same, and then it is told.
+    let etc = &n1.config.layout.paths.redis_etc;
+    std::fs::rename(etc, etc.with_extension("away")).unwrap();
+    std::fs::write(etc, "no folder").unwrap();
+    n1.services.run("stop").unwrap();
+    let told = format!("{:#}", first.keep_role().await.unwrap_err());
+    assert!(told.contains("Redis' role cannot be kept"), "{told}");
+    assert_eq!(std::fs::read_to_string(n1.places.role()).unwrap(), "1\n");
+    std::fs::remove_file(etc).unwrap();
+    std::fs::rename(etc.with_extension("away"), etc).unwrap();
+    keep_role(&first).await;
+    let sql = first.server.connect(Commits::Synchronous).await.unwrap();
+    until(async || first.streaming(&name).await.unwrap().is_some()).await;
+
     // Joining twice, and to the standby.
     let twice = blocking({
         let client = Arc::clone(&client);
