@@ -67,7 +67,8 @@ impl Agent {
         let (cluster_yaml, secrets_yaml) = (read(CLUSTER_FILE)?, read(SECRETS_FILE)?);
         let by = format!("{} joined as {node} at {}", printable(&request.host), now.strftime("%F %TZ"));
         // Before it is told: a token that was seen to work must never work again.
-        tokens::consume(&file, &opened, &by)?;
+        tokens::consume(&file, &opened, &by)?
+            .map_err(|refused| Refusal::new(StatusCode::FORBIDDEN, refused.to_string()))?;
         tracing::info!(node, "a node joins with a token");
         let welcome = serde_json::to_vec(&Welcome { cluster_yaml, secrets_yaml, terms })
             .map_err(anyhow::Error::from)?;

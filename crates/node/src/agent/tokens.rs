@@ -3,6 +3,8 @@
 //! A token is `tdj_<id><secret>`. The secret never crosses the network, and is not kept here: from it both sides derive
 //! a key that signs the request and another that seals the answer, which holds the cluster's secrets.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -70,6 +72,7 @@ pub fn make(file: &Path, now_s: i64) -> Result<String> {
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
     let text = format!("{PREFIX}{}", hex::encode(random));
     let token = Token::parse(&text)?;
+    let _lock = lock(file)?;
     let mut all = read(file)?;
     all.push(Kept { id: token.id, key: hex::encode(token.key.0), expires_s: now_s + LIFE_S, used: None });
     let start = all.len().saturating_sub(TOKENS_MAX);
@@ -106,16 +109,35 @@ pub fn open(
     Ok(Ok(Opened { id: kept.id, key }))
 }
 
-/// Marks the token used, durably, before anything is told that it opens.
+/// Marks the token used, durably, before anything is told that it opens. Of two at once one is refused.
 ///
 /// # Errors
-/// The file cannot be written.
-pub fn consume(file: &Path, opened: &Opened, by: &str) -> Result<()> {
+/// The file cannot be written; [`Refused`] as the inner value.
+pub fn consume(file: &Path, opened: &Opened, by: &str) -> Result<Result<(), Refused>> {
+    let _lock = lock(file)?;
     let mut all = read(file)?;
-    for kept in all.iter_mut().filter(|kept| kept.id == opened.id) {
-        kept.used = Some(by.to_owned());
+    let Some(kept) = all.iter_mut().find(|kept| kept.id == opened.id) else {
+        return Ok(Err(Refused::Unknown));
+    };
+    if let Some(used) = &kept.used {
+        return Ok(Err(Refused::Used(used.clone())));
     }
-    write(file, &all)
+    kept.used = Some(by.to_owned());
+    write(file, &all).map(Ok)
+}
+
+/// `tandem invite` and the agent change the file: one at a time, until it is dropped. The lock is a file of its own,
+/// because the tokens' file is replaced by each change.
+fn lock(file: &Path) -> Result<File> {
+    let path = file.with_extension("lock");
+    if let Some(folder) = path.parent() {
+        files::folder(folder, 0o700, None)?;
+    }
+    let mut options = File::options();
+    let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let lock = lock.with_context(|| format!("opening {}", path.display()))?;
+    lock.lock().with_context(|| format!("locking {}", path.display()))?;
+    Ok(lock)
 }
 
 impl Opened {
@@ -221,9 +243,34 @@ mod tests {
         let stranger = Token::parse(&make(&file, NOW).unwrap()).unwrap();
         assert!(stranger.unseal(&signature, &sealed).is_err());
 
-        consume(&file, &opened, "n2 at noon").unwrap();
+        consume(&file, &opened, "n2 at noon").unwrap().unwrap();
+        let second = consume(&file, &opened, "a thief").unwrap();
+        assert_eq!(second, Err(Refused::Used("n2 at noon".into())), "opened at the same time");
         let again = open(&file, &token.id, b"{}", &signature, NOW + 61).unwrap().err();
         assert_eq!(again, Some(Refused::Used("n2 at noon".into())));
+    }
+
+    #[test]
+    fn tokens_made_and_used_at_once_are_all_kept_and_used_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tokens.json");
+        let token = Token::parse(&make(&file, NOW).unwrap()).unwrap();
+        let signature = token.sign(b"{}");
+        let (file, token, signature) = (&file, &token, &signature);
+        let used = std::thread::scope(|scope| {
+            let uses: Vec<_> = (0..8)
+                .map(|who| {
+                    scope.spawn(move || {
+                        make(file, NOW).unwrap();
+                        let opened = open(file, &token.id, b"{}", signature, NOW).unwrap().ok();
+                        let opened = opened.unwrap_or(Opened { id: token.id.clone(), key: token.key.clone() });
+                        consume(file, &opened, &who.to_string()).unwrap().is_ok()
+                    })
+                })
+                .collect();
+            uses.into_iter().map(|used| used.join().unwrap()).filter(|used| *used).count()
+        });
+        assert_eq!((used, read(file).unwrap().len()), (1, 9));
     }
 
     #[test]
