@@ -31,6 +31,8 @@ pub struct Key(Keyed);
 #[derive(Debug, Clone)]
 pub struct Signed<'a> {
     pub node: &'a str,
+    /// Whom it is for: a message to one node is none to another.
+    pub to: &'a str,
     /// Milliseconds since 1970, of the sender's clock.
     pub time_ms: i64,
     pub nonce: &'a str,
@@ -47,6 +49,8 @@ pub enum Refused {
     Forged,
     #[error("its time is more than 30 s off this node's clock; check 'timedatectl' on both nodes")]
     Stale,
+    #[error("it was sent before this node's agent started; send it again")]
+    Before,
     #[error("this message was received before")]
     Replayed,
 }
@@ -65,6 +69,7 @@ impl Key {
         hex::encode(self.mac(&[
             b"request",
             message.node.as_bytes(),
+            message.to.as_bytes(),
             time.as_bytes(),
             message.nonce.as_bytes(),
             message.method.as_bytes(),
@@ -115,12 +120,15 @@ pub fn same(a: &str, b: &str) -> bool {
 /// The receiving side: the key, and the nonces seen.
 pub struct Door {
     key: Key,
+    /// Milliseconds since 1970: what was sent before may have been received before this memory began.
+    since_ms: i64,
     seen: Mutex<HashMap<String, i64>>,
 }
 
 impl Door {
-    pub fn new(key: Key) -> Self {
-        Self { key, seen: Mutex::default() }
+    /// A door that remembers from `since_ms` on.
+    pub fn new(key: Key, since_ms: i64) -> Self {
+        Self { key, since_ms, seen: Mutex::default() }
     }
 
     pub fn key(&self) -> &Key {
@@ -137,6 +145,9 @@ impl Door {
         }
         if (now_ms - message.time_ms).abs() > FRESH_MS {
             return Err(Refused::Stale);
+        }
+        if message.time_ms < self.since_ms {
+            return Err(Refused::Before);
         }
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.len() >= NONCES_MAX {
@@ -167,28 +178,32 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000;
 
     fn message() -> Signed<'static> {
-        Signed { node: "n2", time_ms: NOW, nonce: "a1", method: "GET", path: "/status", body: b"" }
+        Signed { node: "n2", to: "n1", time_ms: NOW, nonce: "a1", method: "GET", path: "/status", body: b"" }
     }
 
     #[test]
     fn a_signed_message_is_admitted_once_and_while_it_is_fresh() {
         let key = Key::of("secret");
-        let door = Door::new(key.clone());
+        let door = Door::new(key.clone(), NOW - FRESH_MS);
         let message = message();
         let signature = key.sign(&message);
         assert_eq!(door.admit(&message, &signature, NOW + FRESH_MS + 1), Err(Refused::Stale));
         assert_eq!(door.admit(&message, &signature, NOW + 5), Ok(()));
         assert_eq!(door.admit(&message, &signature, NOW + 6), Err(Refused::Replayed));
+        // A restart forgets the nonces, and with them everything that was sent before it.
+        let restarted = Door::new(key.clone(), NOW + 1);
+        assert_eq!(restarted.admit(&message, &signature, NOW + 7), Err(Refused::Before));
     }
 
     #[test]
     fn no_part_of_a_message_can_be_changed() {
         let key = Key::of("secret");
-        let door = Door::new(key.clone());
+        let door = Door::new(key.clone(), NOW - FRESH_MS);
         let good = message();
         let signature = key.sign(&good);
         for changed in [
             Signed { node: "n1", ..good.clone() },
+            Signed { to: "n2", ..good.clone() },
             Signed { time_ms: NOW + 1, ..good.clone() },
             Signed { nonce: "a2", ..good.clone() },
             Signed { method: "POST", ..good.clone() },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use spec::Node;
 
 use super::auth::{self, Key, NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed, TIME_HEADER};
 use crate::config::Config;
@@ -20,6 +21,8 @@ pub struct Client {
     key: Key,
     /// This node's name.
     node: String,
+    /// The other's.
+    to: String,
     agent: ureq::Agent,
 }
 
@@ -54,12 +57,13 @@ pub fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
 }
 
 impl Client {
-    /// The agent at `address`, asked with `total` as the bound of each question.
-    pub fn new(config: &Config, address: IpAddr, total: Duration) -> Self {
+    /// The agent of `peer` at one of its addresses, asked with `total` as the bound of each question.
+    pub fn new(config: &Config, peer: &Node, address: IpAddr, total: Duration) -> Self {
         Self {
             base: base(address, config.cluster.ports.agent),
             key: Key::of(&config.secrets.cluster_key),
             node: config.name.clone(),
+            to: peer.name.clone(),
             agent: http(total),
         }
     }
@@ -70,7 +74,7 @@ impl Client {
     /// A single node has none.
     pub fn of_peer(config: &Config, total: Duration) -> Result<Self> {
         let peer = config.peer().context("a single node has no peer")?;
-        Ok(Self::new(config, peer.peer_side(), total))
+        Ok(Self::new(config, peer, peer.peer_side(), total))
     }
 
     /// `GET`, signed; the answer's signature is checked.
@@ -107,7 +111,7 @@ impl Client {
     fn sign(&self, method: &str, path: &str, body: &[u8]) -> Result<[(&'static str, String); 4]> {
         let nonce = auth::nonce()?;
         let time_ms = jiff::Timestamp::now().as_millisecond();
-        let message = Signed { node: &self.node, time_ms, nonce: &nonce, method, path, body };
+        let message = Signed { node: &self.node, to: &self.to, time_ms, nonce: &nonce, method, path, body };
         let signature = self.key.sign(&message);
         Ok([
             (NODE_HEADER, self.node.clone()),

@@ -175,6 +175,7 @@ async fn signed(State(agent): Shared, request: Request, next: Next) -> Response 
     let node = text(&parts.headers, NODE_HEADER);
     let message = Signed {
         node,
+        to: &agent.config.name,
         time_ms: text(&parts.headers, TIME_HEADER).parse().unwrap_or(0),
         nonce: &nonce,
         method: parts.method.as_str(),
@@ -186,8 +187,9 @@ async fn signed(State(agent): Shared, request: Request, next: Next) -> Response 
     if let Err(refused) = admitted {
         return refuse(StatusCode::UNAUTHORIZED, &refused.to_string());
     }
-    if agent.config.cluster.node(node).is_none() {
-        return refuse(StatusCode::FORBIDDEN, "this cluster has no such node");
+    // Its own name is no peer's: what this node once said is not held before it as another's.
+    if agent.config.peer().is_none_or(|peer| peer.name != node) {
+        return refuse(StatusCode::FORBIDDEN, "only the other node of this pair is answered");
     }
     let (mut parts, body) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
     let Ok(body) = to_bytes(body, ANSWER_BYTES_MAX).await else {

@@ -248,6 +248,26 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     let terms = welcome.terms;
     assert_eq!((terms.primary.as_str(), terms.node.as_str(), terms.at.join), ("n1", "n2", 1));
 
+    // Signed with the right key, and yet not admitted: under the receiver's own name, or for another receiver.
+    let own_name = n1.config.clone();
+    let (itself, mut astray) = (own_name.node().unwrap().clone(), n2.config.clone());
+    let refused = blocking(move || {
+        let again = Again { postgresql: "15".into() };
+        let ask = |config: &Config, to: &spec::Node| {
+            let at = [127, 0, 0, 11].into();
+            error(Client::new(config, to, at, Duration::from_secs(5)).post::<Terms>("/joining", &again))
+        };
+        let reflected = ask(&own_name, &itself);
+        let n2 = astray.node().unwrap().clone();
+        let for_another = ask(&astray, &n2);
+        astray.name = "n3".into();
+        [reflected, for_another, ask(&astray, &itself)]
+    })
+    .await;
+    for (said, says) in refused.iter().zip(["only the other node", "not signed", "only the other node"]) {
+        assert!(said.contains(says), "{said}");
+    }
+
     // The copy; one that is in the way is somebody's and stays.
     let config = n2.config.clone();
     std::fs::create_dir_all(n2.services.data.join("base/5")).unwrap();

@@ -87,7 +87,7 @@ async fn ask(place: &Place) -> Result<Snapshot, String> {
 
 fn ask_on_any(config: &Config) -> anyhow::Result<Snapshot> {
     let peer = config.peer().context("a single node has no peer")?;
-    let ask = |address| Client::new(config, address, PEER_MAX).get::<Snapshot>("/status");
+    let ask = |address| Client::new(config, peer, address, PEER_MAX).get::<Snapshot>("/status");
     match ask(peer.peer_side()) {
         Err(first) if peer.address != peer.peer_side() => ask(peer.address).map_err(|_| first),
         answer => answer,
