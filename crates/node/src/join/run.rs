@@ -125,20 +125,32 @@ fn welcomed(places: &Places, options: &Options) -> Result<(Config, Journal)> {
     let found = host::programs::found();
     let major = found.postgresql_bin.parent().and_then(Path::file_name).unwrap_or_default();
     let welcome = ask::with_token(&base, &token, options.node.as_deref(), &major.to_string_lossy())?;
-    let Welcome { cluster_yaml, secrets_yaml, terms } = welcome;
-    let cluster = Cluster::parse(CLUSTER_FILE, &cluster_yaml).context("the primary's cluster.yaml")?;
-    if let Some(warning) = ask::skew_warning(jiff::Timestamp::now().as_millisecond(), terms.now_ms) {
+    let cluster = Cluster::parse(CLUSTER_FILE, &welcome.cluster_yaml).context("the primary's cluster.yaml")?;
+    if let Some(warning) = ask::skew_warning(jiff::Timestamp::now().as_millisecond(), welcome.terms.now_ms) {
         eprintln!("tandem: warning: {warning}");
     }
+    let journal = keep(places, welcome)?;
+    let secrets = spec::Secrets::load(&places.etc().join(SECRETS_FILE), &cluster)?;
+    Ok((Config::of(cluster, secrets, journal.terms.node.clone())?, journal))
+}
+
+/// The welcome on the disk. The journal first and cluster.yaml last: a run that broke between them is told by the journal
+/// from a machine that was set up for a cluster, and what is missing from one that is whole.
+fn keep(places: &Places, welcome: Welcome) -> Result<Journal> {
+    let Welcome { cluster_yaml, secrets_yaml, terms } = welcome;
     let etc = places.etc();
     files::folder(&etc, 0o755, None)?;
     files::folder(&places.lib(), 0o700, None)?;
-    files::write_durably(&etc.join(SECRETS_FILE), 0o600, None, secrets_yaml.as_bytes())?;
-    files::write_durably(&etc.join(CLUSTER_FILE), 0o644, None, cluster_yaml.as_bytes())?;
     let journal = Journal { terms, copied: false };
     write(places, &journal)?;
-    let secrets = spec::Secrets::load(&etc.join(SECRETS_FILE), &cluster)?;
-    Ok((Config::of(cluster, secrets, journal.terms.node.clone())?, journal))
+    let put = |name: &str, mode, text: &str| {
+        let path = etc.join(name);
+        files::write_durably(&path, mode, None, text.as_bytes())
+            .with_context(|| format!("writing {}", path.display()))
+    };
+    put(SECRETS_FILE, 0o600, &secrets_yaml)?;
+    put(CLUSTER_FILE, 0o644, &cluster_yaml)?;
+    Ok(journal)
 }
 
 /// A later run: the cluster's files are here, so its key is asked with, and the terms may have changed meanwhile.
@@ -151,6 +163,10 @@ fn resumed(places: &Places, options: &Options) -> Result<Option<(Config, Journal
     };
     let node = journal.as_ref().map(|j| j.terms.node.clone());
     if journal.is_none() && !options.rejoin {
+        return Ok(None);
+    }
+    if !options.rejoin && files::read(&places.etc().join(CLUSTER_FILE))?.is_none() {
+        say!("an earlier join broke before it had the cluster's files; its token is used up: give a new one");
         return Ok(None);
     }
     let config = Config::load(places, &places.etc(), node.as_deref())?;
@@ -297,4 +313,47 @@ fn write(places: &Places, journal: &Journal) -> Result<()> {
     let text = serde_json::to_string_pretty(journal)?;
     files::write_durably(&places.joining(), 0o600, None, text.as_bytes())
         .with_context(|| format!("writing {}", places.joining().display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    fn welcome() -> Welcome {
+        let terms = Terms {
+            node: "n2".into(),
+            primary: "n1".into(),
+            address: [127, 0, 0, 1].into(),
+            at: fsm::Point { epoch: 1, join: 1 },
+            postgresql: "17.6".into(),
+            system_id: 1,
+            size_bytes: 1,
+            now_ms: 0,
+        };
+        let cluster_yaml = fixtures::cluster_yaml(&spec::Ports::default());
+        Welcome { cluster_yaml, secrets_yaml: "secrets".into(), terms }
+    }
+
+    #[test]
+    fn a_run_that_broke_before_it_had_the_clusters_files_asks_for_a_new_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        // Each write in turn cannot be done, as if the run was killed before it.
+        for in_the_way in [SECRETS_FILE, CLUSTER_FILE] {
+            let folder = places.etc().join(in_the_way);
+            std::fs::create_dir_all(&folder).unwrap();
+            keep(&places, welcome()).err().unwrap();
+            std::fs::remove_dir(&folder).unwrap();
+            assert!(places.joining().exists(), "before {in_the_way}: the next run knows nothing of this one");
+            assert!(resumed(&places, &Options::default()).unwrap().is_none());
+            not_a_node_yet(&places, &Options::default()).unwrap();
+        }
+        keep(&places, welcome()).unwrap();
+        let goes_on = resumed(&places, &Options::default()).expect_err("these secrets cannot be read");
+        assert!(format!("{goes_on:#}").contains("secrets"), "{goes_on:#}");
+        std::fs::remove_file(places.joining()).unwrap();
+        let refused = not_a_node_yet(&places, &Options::default()).unwrap_err().to_string();
+        assert!(refused.contains("here already"), "{refused}");
+    }
 }
