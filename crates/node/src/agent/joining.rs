@@ -52,12 +52,20 @@ impl Agent {
         body: &[u8],
         signature: &str,
     ) -> Result<Vec<u8>, Refusal> {
-        let held = self.held.lock().await;
-        let state = self.primary(held.as_ref())?;
         let now = jiff::Timestamp::now();
         let file = self.places.tokens();
-        let opened = tokens::open(&file, &request.token, body, signature, now.as_second())?
-            .map_err(|refused| Refusal::new(StatusCode::FORBIDDEN, refused.to_string()))?;
+        let opened = match tokens::open(&file, &request.token, body, signature, now.as_second())? {
+            Ok(opened) => opened,
+            Err(refused) => {
+                // Who typed the other node's address is told, but nobody without a token waits for the role.
+                if let Ok(held) = self.held.try_lock() {
+                    self.primary(held.as_ref())?;
+                }
+                return Err(Refusal::new(StatusCode::FORBIDDEN, refused.to_string()));
+            }
+        };
+        let held = self.held.lock().await;
+        let state = self.primary(held.as_ref())?;
         let node = self.joiner(request.node.as_deref())?;
         let terms = self.terms(state, &node, &request.postgresql).await?;
         let read = |name: &str| -> Result<String> {

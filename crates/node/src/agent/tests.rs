@@ -222,6 +222,7 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
             ask::with_token(&base, token, node, version.unwrap_or(&major))
         }
     };
+    let joins_too = joins.clone();
     let (welcome, refused) = blocking({
         let token = token.clone();
         move || {
@@ -247,6 +248,14 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     );
     let terms = welcome.terms;
     assert_eq!((terms.primary.as_str(), terms.node.as_str(), terms.at.join), ("n1", "n2", 1));
+
+    // A stranger is refused while the role is being changed: he neither waits for that nor is waited for.
+    let changing = first.held.lock().await;
+    let (joins, wrong) = (joins_too, token.replace(&token[20..30], "0123456789"));
+    let stranger = blocking(move || error(joins(&wrong, None, None)));
+    let told = tokio::time::timeout(Duration::from_secs(5), stranger).await.expect("refused at once");
+    assert!(told.contains("not one of this node's"), "{told}");
+    drop(changing);
 
     // Signed with the right key, and yet not admitted: under the receiver's own name, or for another receiver.
     let own_name = n1.config.clone();
