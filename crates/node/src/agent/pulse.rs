@@ -24,7 +24,8 @@ impl Pulse {
     pub fn hangs(&self, now: Instant) -> Option<String> {
         let last = *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let silent = now.saturating_duration_since(last);
-        (silent > self.silent_max).then(|| format!("{} has not finished for {} s", self.what, silent.as_secs()))
+        (silent > self.silent_max)
+            .then(|| format!("{} has not finished for {} s", self.what, silent.as_secs()))
     }
 }
 

@@ -54,10 +54,7 @@ impl Agent {
             server: Server::of(&config),
             postgresql_user: command::user(&users.postgresql, "postgresql")?,
             redis_user: command::user(&users.redis, "redis-server")?,
-            door: Door::new(
-                Key::of(&config.secrets.cluster_key),
-                jiff::Timestamp::now().as_millisecond(),
-            ),
+            door: Door::new(Key::of(&config.secrets.cluster_key), jiff::Timestamp::now().as_millisecond()),
             held: Mutex::new(held),
             snapshot: watch::Sender::new(None),
             pass: Pulse::new("a pass over this node's role", PASS_MAX),

@@ -14,10 +14,12 @@ use spec::{Ports, Secrets};
 
 use super::client::Client;
 use super::{Agent, http, tokens};
+use crate::apply::has_no_role;
 use crate::config::Config;
 use crate::fixtures;
 use crate::join::wire::{Again, Joined, Progress, Terms};
 use crate::join::{ask, copy};
+use crate::observe::{Snapshot, Transition};
 use crate::places::Places;
 use crate::postgresql::cluster;
 use crate::postgresql::include::{self, Names};
@@ -166,6 +168,55 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 
 fn error<T>(done: Result<T>) -> String {
     format!("{:#}", done.err().expect("it was refused"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_node_set_up_afresh_does_not_begin_beside_the_other() {
+    if !Uid::effective().is_root() || User::from_name("postgres").ok().flatten().is_none() {
+        eprintln!("SKIPPED: not root, or no user 'postgres'");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ports = Ports { agent: testkit::free_port(), ..Ports::default() };
+    let secrets = fixtures::config("n1").secrets;
+    let n1 = Node::new(dir.path(), "n1", &secrets, &ports);
+    let n2 = Node::new(dir.path(), "n2", &secrets, &ports);
+    let asks = |config: &Config| {
+        let config = config.clone();
+        blocking(move || has_no_role(&config))
+    };
+    asks(&n1.config).await.expect("nobody listens there: it is not set up yet");
+
+    let other = n2.agent();
+    n2.listen(&other).await;
+    assert!(error(asks(&n1.config).await).contains("no snapshot yet"));
+    let snapshot = |role: Option<&str>| {
+        let now = jiff::Timestamp::now();
+        let said = serde_json::json!({ "node": "n2", "cluster": "test", "cluster_id": fixtures::CLUSTER,
+            "version": "0", "sampled_at": now, "role": role });
+        serde_json::from_value::<Snapshot>(said).unwrap()
+    };
+    other.snapshot.send_replace(Some(snapshot(None)));
+    asks(&n1.config).await.expect("it runs, but was never anything");
+    let had_one = Transition {
+        at: jiff::Timestamp::now(),
+        from: "none".into(),
+        to: "primary".into(),
+        reason: String::new(),
+    };
+    let damaged = Snapshot { transitions: vec![had_one], ..snapshot(None) };
+    other.snapshot.send_replace(Some(damaged));
+    assert!(error(asks(&n1.config).await).contains("the only copy"));
+    for (role, says) in [("primary", "tandem join 127.0.0.12"), ("standby", "the only copy")] {
+        other.snapshot.send_replace(Some(snapshot(Some(role))));
+        let told = error(asks(&n1.config).await);
+        assert!(told.contains(&format!("n2 is {role}")) && told.contains(says), "{told}");
+    }
+    // `tandem init` made new secrets: the other does not know them, and there is one all the same.
+    let mut afresh = n1.config.clone();
+    afresh.secrets = fixtures::config("n1").secrets;
+    let told = error(asks(&afresh).await);
+    assert!(told.contains("not signed with this cluster's key") && told.contains("tandem invite"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -263,7 +263,8 @@ mod tests {
                     scope.spawn(move || {
                         make(file, NOW).unwrap();
                         let opened = open(file, &token.id, b"{}", signature, NOW).unwrap().ok();
-                        let opened = opened.unwrap_or(Opened { id: token.id.clone(), key: token.key.clone() });
+                        let opened =
+                            opened.unwrap_or(Opened { id: token.id.clone(), key: token.key.clone() });
                         consume(file, &opened, &who.to_string()).unwrap().is_ok()
                     })
                 })

@@ -12,6 +12,7 @@ mod checks;
 mod database;
 mod diff;
 mod journal;
+mod peer;
 mod plan;
 mod system;
 mod undo;
@@ -40,6 +41,8 @@ use plan::{Change, Wanted};
 use write::Writer;
 
 pub use checks::system as preflight;
+#[cfg(test)]
+pub use peer::has_no_role;
 pub use undo::undo;
 pub use units::AGENT;
 
@@ -201,6 +204,7 @@ impl<'a> Run<'a> {
                 self.config.peer().map_or("no other node", |peer| peer.name.as_str())
             );
         }
+        peer::has_no_role(self.config)?;
         database::may_take_over(self.config)
     }
 

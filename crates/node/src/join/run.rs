@@ -125,7 +125,8 @@ fn welcomed(places: &Places, options: &Options) -> Result<(Config, Journal)> {
     let found = host::programs::found();
     let major = found.postgresql_bin.parent().and_then(Path::file_name).unwrap_or_default();
     let welcome = ask::with_token(&base, &token, options.node.as_deref(), &major.to_string_lossy())?;
-    let cluster = Cluster::parse(CLUSTER_FILE, &welcome.cluster_yaml).context("the primary's cluster.yaml")?;
+    let cluster =
+        Cluster::parse(CLUSTER_FILE, &welcome.cluster_yaml).context("the primary's cluster.yaml")?;
     if let Some(warning) = ask::skew_warning(jiff::Timestamp::now().as_millisecond(), welcome.terms.now_ms) {
         eprintln!("tandem: warning: {warning}");
     }
