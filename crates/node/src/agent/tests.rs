@@ -14,7 +14,7 @@ use spec::{Ports, Secrets};
 
 use super::client::Client;
 use super::{Agent, http, tokens};
-use crate::apply::has_no_role;
+use crate::apply::{has_no_role, standby_is_there};
 use crate::config::Config;
 use crate::fixtures;
 use crate::join::wire::{Again, Joined, Progress, Terms};
@@ -436,11 +436,16 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     let waits =
         tokio::time::timeout(Duration::from_secs(2), sql.batch_execute("INSERT INTO t VALUES (2)")).await;
     assert!(waits.is_err(), "a paired primary acknowledged alone");
+    let server = first.server.clone();
+    let told = error(blocking(move || standby_is_there(&server, Duration::ZERO)).await);
+    assert!(told.contains("waits for its standby n2_e1_j1"), "{told}");
     keep_role(&n1.agent()).await;
     keep_role(&second).await;
     let sql = first.server.connect(Commits::Synchronous).await.unwrap();
     let commit = sql.batch_execute("INSERT INTO t VALUES (3)");
     tokio::time::timeout(Duration::from_secs(20), commit).await.expect("the standby is back").unwrap();
+    let server = first.server.clone();
+    blocking(move || standby_is_there(&server, Duration::from_secs(20))).await.unwrap();
 
     // A state file that cannot be trusted: the server is stopped, its data kept.
     std::fs::write(n1.places.state(), "{\"role\":").unwrap();

@@ -13,11 +13,16 @@ use crate::config::Config;
 use crate::postgresql::cluster::{self, Content};
 use crate::postgresql::include;
 use crate::postgresql::session::Server;
+use crate::postgresql::standby;
 use crate::services::Services;
 
 const VOIPADMIND: &str = "/usr/sbin/voipadmind";
 /// A first start, a recovery after a crash, or a standby that catches up.
 const ANSWERS: Duration = Duration::from_secs(180);
+/// Until a standby that was restarted, or whose primary was, streams again: it tries every five seconds.
+const STANDBY: Duration = Duration::from_secs(30);
+/// Of `voipadmind bootstrap`: migrations of a large database, or a standby that went away meanwhile.
+const BOOTSTRAP: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(300);
 
 /// Refuses a database that is somebody's; before anything is written.
@@ -96,15 +101,37 @@ pub fn bootstrap_input(etc: &Path) -> String {
     sha256(all.as_bytes())
 }
 
-/// `voipadmind bootstrap`: roles, schema, the first tenant.
+/// `voipadmind bootstrap`: roles, schema, the first tenant. Its commits wait for the standby of a pair.
 pub fn bootstrap(config: &Config) -> Result<()> {
+    standby_is_there(&Server::of(config), STANDBY)?;
     let file = config.layout.paths.voip_admin_etc.join("bootstrap.yaml");
-    let said = command::output(
+    let said = command::output_within(
         Command::new(VOIPADMIND).args(["bootstrap", "--config"]).arg(&file).current_dir("/"),
         "voipadmind bootstrap",
+        BOOTSTRAP,
+    )
+    .context(
+        "the database's content is not as this version wants it. Do writes wait ('tandem status'), is the disk slow \
+         ('iostat -x 1')? Run 'tandem apply' again: it goes on where it stopped",
     )?;
     for line in said.lines() {
         say!("  {line}");
+    }
+    Ok(())
+}
+
+/// Refuses while a standby that commits wait for is away.
+pub fn standby_is_there(server: &Server, patience: Duration) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let began = Instant::now();
+    while let Some(name) = runtime.block_on(standby::missed(server))? {
+        if began.elapsed() > patience {
+            bail!(
+                "the database waits for its standby {name}, which does not stream: nothing can be written to it now; see \
+                 docs/runbook.md 'Writes wait for the standby', then run 'tandem apply' again"
+            );
+        }
+        std::thread::sleep(POLL);
     }
     Ok(())
 }

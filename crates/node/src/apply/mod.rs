@@ -42,6 +42,8 @@ use write::Writer;
 
 pub use checks::system as preflight;
 #[cfg(test)]
+pub use database::standby_is_there;
+#[cfg(test)]
 pub use peer::has_no_role;
 pub use undo::undo;
 pub use units::AGENT;

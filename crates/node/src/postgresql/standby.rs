@@ -30,6 +30,16 @@ pub async fn streaming(client: &Client, name: &str) -> Result<Option<Streaming>>
     }))
 }
 
+/// The standby that commits wait for and that is not there: its name, as PostgreSQL is told it.
+pub async fn missed(server: &Server) -> Result<Option<String>> {
+    let client = server.connect(Commits::Local).await?;
+    let sql = "SELECT current_setting('synchronous_standby_names') \
+               WHERE current_setting('synchronous_standby_names') <> '' \
+               AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')";
+    let row = answer(client.query_opt(sql, &[])).await?;
+    Ok(row.map(|row| row.get::<_, String>(0).trim_matches('"').to_owned()))
+}
+
 /// Makes the peer's slot where there is none: WAL is kept for it from now on.
 pub async fn ensure_slot(server: &Server, slot: &str) -> Result<()> {
     let client = server.connect(Commits::Local).await?;
