@@ -10,6 +10,10 @@ pub trait Services: Send + Sync {
     /// Whether there is such a unit on this node.
     fn exists(&self, unit: &str) -> bool;
     fn is_active(&self, unit: &str) -> bool;
+    /// Whether it is being stopped only to be started again.
+    fn is_restarting(&self, _unit: &str) -> bool {
+        false
+    }
     fn is_enabled(&self, unit: &str) -> bool;
     fn enable(&self, unit: &str) -> Result<()>;
     fn disable(&self, unit: &str) -> Result<()>;
@@ -65,6 +69,11 @@ impl Services for Systemd {
         Self::says(&["is-active", "--quiet", unit])
     }
 
+    fn is_restarting(&self, unit: &str) -> bool {
+        let jobs = Self::ask(&["list-jobs", "--plain", "--no-legend", "--no-pager"]);
+        jobs.is_ok_and(|jobs| restarts(&String::from_utf8_lossy(&jobs.stdout), unit))
+    }
+
     fn is_enabled(&self, unit: &str) -> bool {
         Self::says(&["is-enabled", "--quiet", unit])
     }
@@ -101,5 +110,26 @@ impl Services for Systemd {
             .args(["-u", unit, "-n", LOG_LINES, "--no-pager", "-o", "cat"])
             .output();
         output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
+    }
+}
+
+/// `1234 tandem-agent.service restart running`: job, unit, type, state.
+fn restarts(jobs: &str, unit: &str) -> bool {
+    jobs.lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|job| matches!(job.as_slice(), [_, of, kind, ..] if *of == unit && kind.ends_with("restart")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_is_told_from_a_stop() {
+        let jobs = " 12 tandem-agent.service restart running\n3 tandem.service try-restart waiting\n4 b.service stop running\n";
+        assert!(restarts(jobs, "tandem-agent.service") && restarts(jobs, "tandem.service"));
+        assert!(
+            !restarts(jobs, "b.service") && !restarts(jobs, "agent.service") && !restarts("", "b.service")
+        );
     }
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use fsm::Role;
 use host::files;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing_subscriber::EnvFilter;
 
 use super::auth::{Door, Key};
 use super::pulse::Pulse;
 use super::{Agent, Held, http};
+use crate::apply::AGENT;
 use crate::command;
 use crate::config::Config;
 use crate::observe::{Observer, Place};
@@ -31,6 +33,8 @@ const ROLE_EVERY: Duration = Duration::from_secs(1);
 const PASS_MAX: Duration = Duration::from_secs(180);
 /// A look asks every engine at once, each within a second.
 const LOOK_MAX: Duration = Duration::from_secs(60);
+/// systemd's answer whether this is a restart.
+const RESTARTS: Duration = Duration::from_secs(3);
 /// A problem that lasts is said again this often.
 const SAY_AGAIN_PASSES: u32 = 60;
 
@@ -90,9 +94,17 @@ pub struct Configured {
 /// # Errors
 /// It is wrong: starting again would not help.
 pub fn configure(places: &Places) -> Result<Configured> {
-    let config = Config::load(places, &places.etc(), None)?;
-    let place = Place::load(&places.etc()).context("reading this node's configuration")?;
-    Ok(Configured { config, place })
+    let read = || {
+        let config = Config::load(places, &places.etc(), None)?;
+        let place = Place::load(&places.etc()).context("reading this node's configuration")?;
+        Ok(Configured { config, place })
+    };
+    read().inspect_err(|_| {
+        // No agent will come to say what this node is: what the last one said is void.
+        if places.role().exists() {
+            let _ = std::fs::write(places.role(), "0\n");
+        }
+    })
 }
 
 /// Runs until SIGTERM or SIGINT. The engines go on without it.
@@ -112,7 +124,8 @@ pub fn run(places: &Places, services: Arc<dyn Services>, configured: Configured)
 async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    agent.write_role(false)?;
+    // What an agent before this one wrote stands until the first pass: a primary's calls do not notice a restart.
+    agent.withhold_where_not_primary().await?;
     // None of them ends by itself.
     let mut tasks = JoinSet::new();
     for address in agent.addresses()? {
@@ -138,10 +151,30 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
         }
     }
     tell(&[NotifyState::Stopping]);
-    // keepalived watches this: without an agent nobody knows whether this node may hold the address.
-    agent.write_role(false)?;
+    agent.leave().await?;
     tracing::info!("the agent ends; PostgreSQL and Redis go on");
     Ok(())
+}
+
+impl Agent {
+    /// A standby, or a node that holds, has no address from its first moment on.
+    async fn withhold_where_not_primary(&self) -> Result<()> {
+        match &*self.held.lock().await {
+            Ok(state) if state.role == Role::Primary => Ok(()),
+            _ => self.write_role(false),
+        }
+    }
+
+    /// keepalived watches the role: where the agent is gone for good nobody knows whether this node may hold the address.
+    /// A new program or configuration is a second without it, in which the role cannot change.
+    pub(super) async fn leave(&self) -> Result<()> {
+        let services = Arc::clone(&self.services);
+        let asked = tokio::task::spawn_blocking(move || services.is_restarting(AGENT));
+        match timeout(RESTARTS, asked).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => self.write_role(false),
+        }
+    }
 }
 
 /// Waits until a task ends, which is a fault whatever it ends with.
@@ -205,6 +238,17 @@ fn tell(what: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_leaves_no_address_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::below(dir.path());
+        assert!(configure(&places).is_err() && !places.role().exists());
+        std::fs::create_dir_all(places.run()).unwrap();
+        std::fs::write(places.role(), "1\n").unwrap();
+        assert!(configure(&places).is_err());
+        assert_eq!(std::fs::read_to_string(places.role()).unwrap(), "0\n");
+    }
 
     #[tokio::test]
     async fn a_task_that_breaks_is_not_survived() {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use spec::{Ports, Secrets};
 
 use super::client::Client;
 use super::{Agent, http, tokens};
-use crate::apply::{has_no_role, standby_is_there};
+use crate::apply::{AGENT, has_no_role, standby_is_there};
 use crate::config::Config;
 use crate::fixtures;
 use crate::join::wire::{Again, Joined, Progress, Terms};
@@ -32,6 +33,7 @@ struct PgCtl {
     bin: PathBuf,
     data: PathBuf,
     etc: PathBuf,
+    restarting: AtomicBool,
 }
 
 impl PgCtl {
@@ -54,6 +56,9 @@ impl Services for PgCtl {
     }
     fn is_active(&self, _: &str) -> bool {
         cluster::is_running(&self.data)
+    }
+    fn is_restarting(&self, unit: &str) -> bool {
+        unit == AGENT && self.restarting.load(Ordering::Relaxed)
     }
     fn is_enabled(&self, _: &str) -> bool {
         true
@@ -126,6 +131,7 @@ impl Node {
             bin: paths.postgresql_bin.clone(),
             data: paths.postgresql_data.clone(),
             etc: paths.postgresql_etc.clone(),
+            restarting: AtomicBool::new(false),
         });
         Self { places: Places::below(&root), config, services }
     }
@@ -382,6 +388,13 @@ async fn a_standby_joins_with_a_token_and_is_waited_for() {
     assert_eq!((n1.state().mode, n1.state().join), (Mode::Paired, 1));
     sql.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
     keep_role(&first).await;
+
+    // A restart of the agent leaves the address where it is, a stop does not.
+    for (restarting, role) in [(true, "1\n"), (false, "0\n")] {
+        n1.services.restarting.store(restarting, Ordering::Relaxed);
+        first.leave().await.unwrap();
+        assert_eq!(std::fs::read_to_string(n1.places.role()).unwrap(), role);
+    }
 
     // A reload that was lost: the file is right, the server waits for a name nobody has. The next pass sees it.
     let state = n1.state();
