@@ -22,3 +22,6 @@ pub mod status;
 
 #[cfg(test)]
 mod fixtures;
+
+#[cfg(test)]
+mod runbook;

@@ -55,7 +55,7 @@ impl Agent {
             self.stop_postgresql().await?;
             bail!(
                 "PostgreSQL ran as {}, but this node is {}: it was stopped, its data is kept; see docs/runbook.md \
-                 'hold'",
+                 'A node that holds'",
                 if in_recovery { "standby" } else { "primary" },
                 state.role.as_str()
             );
@@ -109,7 +109,7 @@ impl Agent {
         if is_copy != (state.role == Role::Standby) {
             bail!(
                 "the data in {} is {}, but this node is {}: nothing is started, the data is kept; see \
-                 docs/runbook.md 'hold'",
+                 docs/runbook.md 'A node that holds'",
                 data.display(),
                 if is_copy { "a standby's" } else { "not a standby's" },
                 state.role.as_str()

@@ -226,7 +226,9 @@ fn rejoining(places: &Places, services: &dyn Services, config: &Config) -> Resul
     // Lost or unreadable: there is nothing to promise, and the copy is of the primary's own word.
     let known = state::load(places, config.cluster.cluster.id, &config.name).ok().flatten();
     if known.as_ref().is_some_and(|state| state.role == Role::Primary) {
-        bail!("this node is primary: its data is not overwritten by a join; see docs/runbook.md 'hold'");
+        bail!(
+            "this node is primary: a join does not make it another's standby by a slip; see docs/runbook.md 'Two primaries'"
+        );
     }
     say!("stopping this node's agent and database: writes on the primary wait until it is back");
     services.stop(AGENT)?;
