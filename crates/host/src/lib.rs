@@ -8,4 +8,4 @@ pub mod files;
 mod output;
 pub mod programs;
 
-pub use output::line;
+pub use output::{document, line};

@@ -33,12 +33,23 @@ fn two_servers_become_a_pair_and_carry_a_call() {
     let again = lab.must(&["exec", "n1", "--", "tandem", "apply", "--json"]);
     assert!(again.contains("\"changed\":false") || again.contains("\"changed\": false"), "{again}");
 
+    an_apply_that_changes_something_says_one_document(&lab);
+
     it_wrote_the_environment(&lab);
     let calls: serde_json::Value = serde_json::from_str(&lab.must(&["call", "--json"])).unwrap();
     assert_eq!(calls["items"].as_array().unwrap().len(), 2, "{calls:#}");
 
     lab.must(&["down"]);
     assert_eq!(lab.remains(), Vec::<String>::new());
+}
+
+/// Ansible reads it whole, and only its changes show what an apply says while it works.
+fn an_apply_that_changes_something_says_one_document(lab: &Lab) {
+    lab.exec("n1", &["sh", "-c", "echo >>/etc/logrotate.d/tandem && systemctl stop tandem-recordings.timer"]);
+    lab.exec("n1", &["chmod", "0600", "/etc/keepalived/keepalived.conf"]);
+    let said = lab.must(&["exec", "n1", "--", "tandem", "apply", "--json", "--yes"]);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
+    assert_eq!(report["changed"], true, "{report:#}");
 }
 
 /// design.md section 7: these names, mode 0600; the API's address works from here and from the phones' place.

@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
         let files =
             self.changes.iter().map(|c| FileReport { path: &c.target, change: c.kind.as_str() }).collect();
         let report = Report { changed, dry_run, node: &self.config.name, files, actions };
-        say!("{}", serde_json::to_string_pretty(&report)?);
+        host::document(&serde_json::to_string_pretty(&report)?);
         Ok(())
     }
 
