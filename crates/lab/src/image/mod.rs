@@ -24,6 +24,7 @@ use crate::{Release, lock, places, run};
 
 /// Counted up when an image made before will not do any more.
 const FORMAT: u32 = 1;
+const MAKE_PACKAGES: &str = include_str!("packages.sh");
 /// What a server has before anything of ours: systemd, a network, a way in, Python for Ansible; and libfaketime.
 const BASE_PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,nftables,procps,ca-certificates,\
     openssh-server,openssh-client,rsync,python3,python3-apt,curl,libfaketime,less,iputils-arping,tcpdump";
@@ -58,7 +59,7 @@ impl Plan {
         let cache = places::cache(release);
         let base = cache.join(format!("base-{}", key(&[BASE_PACKAGES])));
         let relations = relations.join(", ");
-        let key = key(&[BASE_PACKAGES, VAR_SIZE, &relations]);
+        let key = key(&[BASE_PACKAGES, VAR_SIZE, &relations, MAKE_PACKAGES]);
         Self {
             base,
             packages: (!relations.is_empty()).then(|| cache.join(format!("packages-{key}"))),
@@ -114,8 +115,7 @@ pub fn make(release: Release, relations: &[String], progress: &Progress) -> Resu
         progress.step("the packages ours depend on (once, until the list changes)");
         let new = fresh(&cache.join("packages.new"))?;
         let arguments = [&text(&plan.base), &text(&new), release.as_str(), plan.relations.as_str()];
-        script(include_str!("packages.sh"), &arguments, progress)
-            .context("installing what our packages need")?;
+        script(MAKE_PACKAGES, &arguments, progress).context("installing what our packages need")?;
         for scratch in ["root", "work"] {
             fs::remove_dir_all(new.join(scratch)).ok();
         }

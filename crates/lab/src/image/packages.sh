@@ -18,6 +18,14 @@ in_root() { DEBIAN_FRONTEND=noninteractive chroot "$root" "$@"; }
 in_root apt-get update
 in_root apt-get satisfy -y --no-install-recommends "$relations"
 in_root apt-get clean
+# A fresh server has none of these packages yet: in the image they are only so that no mirror is needed, and what they
+# enabled may not start at its first boot. What `tandem apply` needs, it enables.
+enabled=$(find "$target/upper/etc/systemd/system" -path '*.wants/*.service' -type l -printf '%f\n' 2>/dev/null | sort -u)
+for unit in $enabled; do systemctl --root "$root" disable "$unit"; done
+left=$(find "$root/etc/systemd/system" -path '*.wants/*.service' -type l -printf '%f\n' 2>/dev/null | sort -u)
+for unit in $enabled; do
+  case " $(echo $left) " in *" $unit "*) echo "$unit is still enabled"; exit 1 ;; esac
+done
 rm -f "$root/usr/sbin/policy-rc.d"
 [ -z "$bound" ] || umount "$root/etc/resolv.conf"
 rm -f "$root/etc/resolv.conf.lab"

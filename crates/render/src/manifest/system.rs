@@ -46,12 +46,18 @@ pub(super) const FILES: &[Template] = &[
     template!("root/etc/systemd/system/tandem-recordings.timer", 0o644, Pair)
         .then(&[Do::DaemonReload, Do::Enable("tandem-recordings.timer")]),
     // Exporters. Their passwords are read by the service manager, as root.
-    template!("root/etc/default/prometheus-node-exporter", 0o644, NodeAndLab)
-        .then(&[Do::Restart("prometheus-node-exporter.service")]),
-    template!("root/etc/default/prometheus-postgres-exporter", 0o600, NodeAndLab)
-        .then(&[Do::Restart("prometheus-postgres-exporter.service")]),
-    template!("root/etc/default/prometheus-redis-exporter", 0o600, NodeAndLab)
-        .then(&[Do::Restart("prometheus-redis-exporter.service")]),
+    template!("root/etc/default/prometheus-node-exporter", 0o644, NodeAndLab).then(&[
+        Do::Enable("prometheus-node-exporter.service"),
+        Do::Restart("prometheus-node-exporter.service"),
+    ]),
+    template!("root/etc/default/prometheus-postgres-exporter", 0o600, NodeAndLab).then(&[
+        Do::Enable("prometheus-postgres-exporter.service"),
+        Do::Restart("prometheus-postgres-exporter.service"),
+    ]),
+    template!("root/etc/default/prometheus-redis-exporter", 0o600, NodeAndLab).then(&[
+        Do::Enable("prometheus-redis-exporter.service"),
+        Do::Restart("prometheus-redis-exporter.service"),
+    ]),
     template!("root/etc/tandem/prometheus.yml", 0o644, NodeAndLab),
 ];
 
