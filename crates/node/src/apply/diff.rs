@@ -59,6 +59,10 @@ pub fn text(changes: &[Change], mask: &Mask) -> String {
             (Kind::Permissions, Some(file)) => {
                 let _ = writeln!(text, "mode     {target} ({:04o} {}:{})", file.mode, file.user, file.group);
             }
+            (_, wanted) if change.is_secret => {
+                let word = if wanted.is_none() { "remove  " } else { "replace " };
+                let _ = writeln!(text, "{word} {target} (its owner's alone: not shown)");
+            }
             (_, wanted) => {
                 let before = change.before.as_deref().unwrap_or_default();
                 let after = wanted.as_ref().map_or("", |file| file.contents.as_str());

@@ -86,6 +86,8 @@ pub struct Change {
     /// None when it is removed.
     pub wanted: Option<Wanted>,
     pub then: Vec<Then>,
+    /// Nobody but its owner may read it: its contents are shown to nobody else either.
+    pub is_secret: bool,
 }
 
 /// Compares every wanted file, and finds what is wanted no more.
@@ -101,6 +103,7 @@ pub fn plan(places: &Places, wanted: &[Wanted], applied: &Applied) -> Result<Vec
             kind,
             before,
             then: file.then.clone(),
+            is_secret: is_secret(file.mode) || is_secret_on_disk(&path),
             wanted: Some(file.clone()),
         });
     }
@@ -109,9 +112,24 @@ pub fn plan(places: &Places, wanted: &[Wanted], applied: &Applied) -> Result<Vec
         let Some(before) = read(&places.at(target))? else { continue };
         let before = Some(String::from_utf8_lossy(&before).into_owned());
         let then = written.then.clone();
-        changes.push(Change { target: target.clone(), kind: Kind::Remove, before, wanted: None, then });
+        changes.push(Change {
+            target: target.clone(),
+            kind: Kind::Remove,
+            before,
+            wanted: None,
+            then,
+            is_secret: is_secret(written.mode) || is_secret_on_disk(&places.at(target)),
+        });
     }
     Ok(changes)
+}
+
+const fn is_secret(mode: u32) -> bool {
+    mode & 0o077 == 0
+}
+
+fn is_secret_on_disk(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| there.is_file() && is_secret(there.mode()))
 }
 
 fn compare(path: &Path, file: &Wanted, owners: &mut Owners) -> Result<Option<Kind>> {

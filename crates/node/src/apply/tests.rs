@@ -255,3 +255,17 @@ fn the_diff_shows_no_secret_old_or_new() {
     assert!(text.contains("-port 1\n") && text.contains("+port 2\n"), "{text}");
     assert!(!text.contains(&secrets.redis) && !text.contains("oldpassword"), "{text}");
 }
+
+#[test]
+fn a_file_of_its_owner_alone_is_not_shown() {
+    let mut bench = Bench::new();
+    let mut file = wanted("/etc/a/password", "the-first-derived-one\n", &[]);
+    file.mode = 0o600;
+    bench.run(std::slice::from_ref(&file), usize::MAX).unwrap();
+    file.contents = "the-second-derived-one\n".into();
+    for files in [&[file][..], &[]] {
+        let changes = plan::plan(&bench.places, files, &bench.applied()).unwrap();
+        let text = diff::text(&changes, &Mask::of(&fixtures::config("n1").secrets));
+        assert!(text.contains("/etc/a/password") && !text.contains("derived"), "{text}");
+    }
+}
