@@ -290,6 +290,7 @@ impl<'a> Run<'a> {
         system::users(self.config)?;
         system::folders(self.config, false)?;
         database::folders(self.config)?;
+        self.drop_keepalived()?;
         let mut writer = Writer {
             places: self.places,
             services: self.services,
@@ -299,6 +300,17 @@ impl<'a> Run<'a> {
         writer.write(&mut self.applied, &self.wanted, &self.changes)?;
         // Debian's start of the cluster at boot is made from start.conf by a generator.
         self.services.daemon_reload()
+    }
+
+    /// A node without an address that moves has no keepalived. No file enables it, so none stops it when it goes.
+    fn drop_keepalived(&self) -> Result<()> {
+        let is_its = |target: &str| target.starts_with("/etc/keepalived/");
+        let had = self.applied.files.keys().any(|target| is_its(target));
+        if had && !self.wanted.iter().any(|file| is_its(&file.target)) {
+            say!("  stop {}", units::KEEPALIVED);
+            write::take_away(units::KEEPALIVED, self.services)?;
+        }
+        Ok(())
     }
 
     fn become_first(&mut self) -> Result<()> {

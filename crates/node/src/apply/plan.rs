@@ -1,6 +1,6 @@
 //! What differs between the node as it is and as it is rendered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -88,6 +88,8 @@ pub struct Change {
     pub then: Vec<Then>,
     /// Nobody but its owner may read it: its contents are shown to nobody else either.
     pub is_secret: bool,
+    /// Units that the file enabled and no other file wants: stopped and disabled before it goes.
+    pub stops: Vec<String>,
 }
 
 /// Compares every wanted file, and finds what is wanted no more.
@@ -104,24 +106,43 @@ pub fn plan(places: &Places, wanted: &[Wanted], applied: &Applied) -> Result<Vec
             before,
             then: file.then.clone(),
             is_secret: is_secret(file.mode) || is_secret_on_disk(&path),
+            stops: Vec::new(),
             wanted: Some(file.clone()),
         });
     }
+    let enabled: BTreeSet<&str> = wanted.iter().flat_map(|file| enabled(&file.then)).collect();
     let gone = applied.files.iter().filter(|(target, _)| !wanted.iter().any(|w| &w.target == *target));
     for (target, written) in gone {
         let Some(before) = read(&places.at(target))? else { continue };
         let before = Some(String::from_utf8_lossy(&before).into_owned());
-        let then = written.then.clone();
+        let stops: Vec<String> =
+            self::enabled(&written.then).filter(|unit| !enabled.contains(unit)).map(str::to_owned).collect();
         changes.push(Change {
             target: target.clone(),
             kind: Kind::Remove,
             before,
             wanted: None,
-            then,
+            then: after_removal(&written.then, &stops),
             is_secret: is_secret(written.mode) || is_secret_on_disk(&places.at(target)),
+            stops,
         });
     }
     Ok(changes)
+}
+
+/// The units that a file enables.
+pub fn enabled(then: &[Then]) -> impl Iterator<Item = &str> {
+    then.iter().filter_map(|then| if let Then::Enable(unit) = then { Some(unit.as_str()) } else { None })
+}
+
+/// What a file's going asks for: what reads it besides. Nothing can be run on it, or started by it, any more.
+fn after_removal(then: &[Then], stopped: &[String]) -> Vec<Then> {
+    let stays = |then: &&Then| match then {
+        Then::DaemonReload => true,
+        Then::Run(_) | Then::Sysctl(_) => false,
+        Then::Enable(unit) | Then::Restart(unit) | Then::Reload(unit) => !stopped.contains(unit),
+    };
+    then.iter().filter(stays).cloned().collect()
 }
 
 const fn is_secret(mode: u32) -> bool {

@@ -17,14 +17,23 @@ use crate::fixtures;
 use crate::places::Places;
 use crate::services::Services;
 
-/// Notes what it is asked.
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+/// Notes what it is asked. Units of one letter are Debian's; the others are there while their file is.
+struct Told {
+    words: Mutex<Vec<String>>,
+    places: Places,
+}
 
 impl Told {
     fn note(&self, words: &str) -> Result<()> {
-        self.0.lock().unwrap().push(words.into());
+        self.words.lock().unwrap().push(words.into());
         Ok(())
+    }
+
+    fn tell(&self, word: &str, unit: &str) -> Result<()> {
+        if !self.exists(unit) {
+            bail!("systemctl {word} {unit}: Unit {unit} not found.");
+        }
+        self.note(&format!("{word} {unit}"))
     }
 }
 
@@ -32,32 +41,32 @@ impl Services for Told {
     fn daemon_reload(&self) -> Result<()> {
         self.note("daemon-reload")
     }
-    fn exists(&self, _: &str) -> bool {
-        true
+    fn exists(&self, unit: &str) -> bool {
+        unit.len() == 1 || self.places.at("/etc/systemd/system").join(unit).exists()
     }
-    fn is_active(&self, _: &str) -> bool {
-        true
+    fn is_active(&self, unit: &str) -> bool {
+        self.exists(unit)
     }
-    fn is_enabled(&self, _: &str) -> bool {
-        true
+    fn is_enabled(&self, unit: &str) -> bool {
+        self.exists(unit)
     }
     fn enable(&self, unit: &str) -> Result<()> {
-        self.note(&format!("enable {unit}"))
+        self.tell("enable", unit)
     }
     fn disable(&self, unit: &str) -> Result<()> {
-        self.note(&format!("disable {unit}"))
+        self.tell("disable", unit)
     }
     fn start(&self, unit: &str) -> Result<()> {
-        self.note(&format!("start {unit}"))
+        self.tell("start", unit)
     }
     fn stop(&self, unit: &str) -> Result<()> {
-        self.note(&format!("stop {unit}"))
+        self.tell("stop", unit)
     }
     fn restart(&self, unit: &str) -> Result<()> {
-        self.note(&format!("restart {unit}"))
+        self.tell("restart", unit)
     }
     fn reload(&self, unit: &str) -> Result<()> {
-        self.note(&format!("reload {unit}"))
+        self.tell("reload", unit)
     }
     fn last_words(&self, _: &str) -> String {
         String::new()
@@ -108,7 +117,8 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::below(dir.path());
-        Self { _dir: dir, places, told: Told::default(), runs: 0 }
+        let told = Told { words: Mutex::default(), places: places.clone() };
+        Self { _dir: dir, places, told, runs: 0 }
     }
 
     fn applied(&self) -> Applied {
@@ -135,7 +145,7 @@ impl Bench {
     }
 
     fn told(&self) -> BTreeSet<String> {
-        self.told.0.lock().unwrap().drain(..).collect()
+        self.told.words.lock().unwrap().drain(..).collect()
     }
 
     fn assert_is(&self, files: &[Wanted]) {
@@ -191,6 +201,49 @@ fn killed_between_any_two_steps_the_next_run_does_the_rest() {
         assert_eq!(bench.told(), told.into(), "killed at step {killed_at}");
         bench.assert_is(&second());
     }
+}
+
+/// A node with a unit of ours, and the same without.
+fn with_unit() -> Vec<Wanted> {
+    let then = [Then::DaemonReload, Then::Enable("own.service".into()), restart("own.service")];
+    let mut files = first();
+    files.push(wanted("/etc/own/own.conf", "o1\n", &then[1..]));
+    files.push(wanted("/etc/systemd/system/own.service", "[Service]\n", &then));
+    files
+}
+
+#[test]
+fn a_unit_that_goes_is_stopped_while_it_is_known_wherever_the_run_breaks() {
+    let mut steps = 0;
+    loop {
+        let mut bench = Bench::new();
+        bench.run(&with_unit(), usize::MAX).unwrap();
+        bench.told();
+        let whole = bench.run(&first(), steps).is_ok();
+        bench.run(&first(), usize::MAX).unwrap();
+        let told = ["daemon-reload", "disable own.service", "stop own.service"].map(str::to_owned);
+        assert_eq!(bench.told(), told.into(), "killed at step {steps}");
+        bench.assert_is(&first());
+        if whole {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 5, "{steps} steps");
+}
+
+#[test]
+fn what_a_broken_run_left_for_a_unit_that_goes_is_not_done() {
+    let mut steps = 0;
+    while {
+        let mut bench = Bench::new();
+        let whole = bench.run(&with_unit(), steps).is_ok();
+        bench.run(&first(), usize::MAX).unwrap_or_else(|e| panic!("killed at step {steps}: {e:#}"));
+        bench.assert_is(&first());
+        steps += 1;
+        !whole
+    } {}
+    assert!(steps > 5, "{steps} steps");
 }
 
 #[test]

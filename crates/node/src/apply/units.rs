@@ -12,6 +12,7 @@ use crate::places::Places;
 use crate::services::Services;
 
 pub const AGENT: &str = "tandem-agent.service";
+pub const KEEPALIVED: &str = "keepalived.service";
 /// Until everything answers after it was started.
 const ANSWERS: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_secs(1);
@@ -21,7 +22,7 @@ pub fn engines(config: &Config, places: &Places) -> Vec<String> {
     let mut units =
         vec!["redis-server.service", "voip-admin.service", media(config, places), "kamailio.service"];
     if config.cluster.vip.is_some() {
-        units.push("keepalived.service");
+        units.push(KEEPALIVED);
     }
     units.into_iter().map(str::to_owned).collect()
 }

@@ -1,5 +1,6 @@
 //! The changes made, one by one. Killed between any two steps, the next run finds what is left to do.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use host::{files, say};
 use render::{Then, in_order};
 
 use super::journal::Applied;
-use super::plan::{Change, Kind, Owners, Wanted, sha256};
+use super::plan::{Change, Kind, Owners, Wanted, enabled, sha256};
 use crate::places::Places;
 use crate::services::Services;
 
@@ -42,6 +43,8 @@ impl Writer<'_> {
             (self.between)()?;
             self.keep(change).with_context(|| format!("keeping {}", change.target))?;
             (self.between)()?;
+            self.stop(change)?;
+            (self.between)()?;
             self.make(change, &mut owners)
                 .with_context(|| format!("{} {}", change.kind.as_str(), change.target))?;
         }
@@ -64,6 +67,18 @@ impl Writer<'_> {
     /// What is going to be done is on the disk before the first file changes.
     fn intend(&mut self, applied: &mut Applied, wanted: &[Wanted], changes: &[Change]) -> Result<()> {
         let mut pending = std::mem::take(&mut applied.pending);
+        // What a run that broke left for a unit that is wanted no more is nobody's to do: it may never have been written.
+        let kept: BTreeSet<&str> = wanted.iter().flat_map(|file| enabled(&file.then)).collect();
+        let dropped: BTreeSet<&str> = applied
+            .files
+            .values()
+            .flat_map(|file| enabled(&file.then))
+            .filter(|u| !kept.contains(u))
+            .collect();
+        pending.retain(|then| match then {
+            Then::Enable(unit) | Then::Restart(unit) | Then::Reload(unit) => !dropped.contains(unit.as_str()),
+            _ => true,
+        });
         pending.extend(changes.iter().flat_map(|change| change.then.iter().cloned()));
         applied.pending = in_order(pending);
         let complete = std::mem::replace(&mut applied.complete, false);
@@ -110,6 +125,15 @@ impl Writer<'_> {
             Some((there.uid(), there.gid())),
             &fs::read(&path)?,
         )?;
+        Ok(())
+    }
+
+    /// While the file is there, systemd knows how.
+    fn stop(&self, change: &Change) -> Result<()> {
+        for unit in &change.stops {
+            say!("  stop {unit}");
+            take_away(unit, self.services)?;
+        }
         Ok(())
     }
 
@@ -181,6 +205,15 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// Stops and disables a unit, if there is such a one.
+pub fn take_away(unit: &str, services: &dyn Services) -> Result<()> {
+    if !services.exists(unit) {
+        return Ok(());
+    }
+    services.stop(unit)?;
+    services.disable(unit)
 }
 
 /// Folders that are missing belong to whom the file does, if it is a service's; others may look in.
