@@ -247,6 +247,16 @@ fn what_a_broken_run_left_for_a_unit_that_goes_is_not_done() {
 }
 
 #[test]
+fn undo_stops_what_the_files_enabled() {
+    let mut bench = Bench::new();
+    bench.run(&with_unit(), usize::MAX).unwrap();
+    bench.told();
+    super::undo(&bench.places, &bench.told, true).unwrap();
+    let told = ["daemon-reload", "disable own.service", "stop own.service"].map(str::to_owned);
+    assert_eq!(bench.told(), told.into());
+}
+
+#[test]
 fn what_stood_there_is_kept_and_comes_back_by_undo_however_often_a_run_broke() {
     for killed_at in [0, 1, 2, 3, 5, usize::MAX] {
         let mut bench = Bench::new();

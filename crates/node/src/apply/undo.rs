@@ -1,5 +1,6 @@
 //! `tandem apply --undo`: what apply wrote goes, what it replaced comes back. Data stays.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,7 +9,8 @@ use host::{files, say};
 use std::os::unix::fs::MetadataExt;
 
 use super::journal::Applied;
-use super::plan::{read, sha256};
+use super::plan::{enabled, read, sha256};
+use super::write::take_away;
 use crate::places::Places;
 use crate::services::Services;
 
@@ -27,7 +29,7 @@ pub fn undo(places: &Places, services: &dyn Services, quiet: bool) -> Result<()>
     let mut applied: Applied = serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged: nothing is taken back", path.display()))?;
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ-undo").to_string();
-    let mut failed = None;
+    let mut failed = stop(&applied, services).err();
     for (target, written) in std::mem::take(&mut applied.files) {
         match take_back(places, &stamp, &target, &written) {
             Ok(words) if !quiet => say!("{words} {target}"),
@@ -50,6 +52,20 @@ pub fn undo(places: &Places, services: &dyn Services, quiet: bool) -> Result<()>
         let _ = fs::remove_file(file);
     }
     Ok(())
+}
+
+/// What the files enabled ends while systemd still knows how: the packet filter's rules and the traffic control go with
+/// their units, not with their files.
+fn stop(applied: &Applied, services: &dyn Services) -> Result<()> {
+    let units: BTreeSet<&str> = applied.files.values().flat_map(|written| enabled(&written.then)).collect();
+    let mut outcome = Ok(());
+    for unit in units {
+        if let Err(error) = take_away(unit, services) {
+            eprintln!("tandem: {error:#}");
+            outcome = Err(error);
+        }
+    }
+    outcome
 }
 
 /// What the agent wrote into the engines' folders: roles of a node that is none any more.
