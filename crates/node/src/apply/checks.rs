@@ -14,6 +14,8 @@ use crate::places::Places;
 
 /// Debian's releases this is built and tested for.
 const RELEASES: [&str; 2] = ["12", "13"];
+/// The one the packet filter's own rules let in.
+const SSH_PORT: u16 = 22;
 const DOUBLE_PACKAGE: &str = "tandem-media-double";
 
 /// Root, and a system that is supported.
@@ -74,18 +76,55 @@ pub fn media(config: &Config, places: &Places) -> Result<()> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Listener {
     protocol: String,
+    address: String,
     port: u16,
     program: String,
     pid: u32,
 }
 
-/// No port may be somebody else's. Ours are known by their unit.
-pub fn ports(config: &Config, units: &[String]) -> Result<()> {
+fn listening() -> Result<Vec<Listener>> {
     let output = Command::new("ss")
         .args(["-H", "-l", "-n", "-t", "-u", "-p"])
         .output()
         .context("running ss (Debian package 'iproute2')")?;
-    let listeners = listeners(&String::from_utf8_lossy(&output.stdout));
+    Ok(listeners(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The packet filter drops what it has no rule for, and whoever types this may have come by ssh.
+pub fn ssh_stays_open(places: &Places) -> Result<()> {
+    let folder = places.etc().join("nftables.d");
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = files.filter(|path| path.extension().is_some_and(|e| e == "nft"));
+    let rules: String = files.filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let Some(port) = ssh_without_rule(&listening()?, &rules) else { return Ok(()) };
+    bail!(
+        "sshd listens on port {port}, and the packet filter lets only port {SSH_PORT} in: you would be locked out. Write \
+         'tcp dport {port} accept' into {}, then try again",
+        folder.join("ssh.nft").display()
+    );
+}
+
+/// A port of sshd that can be reached from elsewhere now and could not be any more; none where one stays open.
+fn ssh_without_rule(listeners: &[Listener], rules: &str) -> Option<u16> {
+    let is_let_in = |port: u16| {
+        let accepts = |line: &str| {
+            let line = line.split('#').next().unwrap_or_default();
+            line.contains("accept")
+                && line.split_once("dport").is_some_and(|(_, ports)| {
+                    ports.split(|c: char| !c.is_ascii_digit()).any(|word| word == port.to_string())
+                })
+        };
+        port == SSH_PORT || rules.lines().any(accepts)
+    };
+    let reachable = |l: &&Listener| !l.address.starts_with("127.") && l.address != "[::1]";
+    let ssh: Vec<u16> =
+        listeners.iter().filter(|l| l.program == "sshd").filter(reachable).map(|l| l.port).collect();
+    if ssh.iter().any(|port| is_let_in(*port)) { None } else { ssh.first().copied() }
+}
+
+/// No port may be somebody else's. Ours are known by their unit.
+pub fn ports(config: &Config, units: &[String]) -> Result<()> {
+    let listeners = listening()?;
     let wanted: BTreeMap<u16, &str> = config
         .cluster
         .ports
@@ -99,7 +138,7 @@ pub fn ports(config: &Config, units: &[String]) -> Result<()> {
         if is_ours(listener.pid, units) {
             continue;
         }
-        let Listener { protocol, port, program, pid } = listener;
+        let Listener { protocol, port, program, pid, .. } = listener;
         bail!(
             "port {port}/{protocol} (ports.{key}) is taken by {program} (pid {pid}); stop it, or choose another port in \
              cluster.yaml"
@@ -112,11 +151,13 @@ pub fn ports(config: &Config, units: &[String]) -> Result<()> {
 fn listeners(text: &str) -> Vec<Listener> {
     let parse = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let port = words.get(4)?.rsplit_once(':')?.1.parse().ok()?;
+        let (address, port) = words.get(4)?.rsplit_once(':')?;
+        let port = port.parse().ok()?;
         let users = words.get(6)?.strip_prefix("users:((\"")?;
         let (program, rest) = users.split_once('"')?;
         let pid = rest.split_once("pid=")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-        Some(Listener { protocol: (*words.first()?).to_owned(), port, program: program.to_owned(), pid })
+        let (protocol, address) = ((*words.first()?).to_owned(), address.to_owned());
+        Some(Listener { protocol, address, port, program: program.to_owned(), pid })
     };
     text.lines().filter_map(parse).collect()
 }
@@ -153,5 +194,23 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].port, found[0].program.as_str(), found[0].pid), (5432, "postgres", 12));
         assert_eq!((found[1].protocol.as_str(), found[1].port, found[1].pid), ("udp", 5060, 77));
+    }
+
+    #[test]
+    fn who_came_by_ssh_on_another_port_is_not_locked_out() {
+        let on = |address: &str, program: &str| {
+            format!("tcp LISTEN 0 128 {address} 0.0.0.0:* users:((\"{program}\",pid=9,fd=3))\n")
+        };
+        let other = listeners(&(on("0.0.0.0:2222", "sshd") + &on("[::]:2222", "sshd")));
+        assert_eq!(ssh_without_rule(&other, ""), Some(2222));
+        for rules in ["tcp dport 22222 accept", "# tcp dport 2222 accept", "tcp dport 2222 drop"] {
+            assert_eq!(ssh_without_rule(&other, rules), Some(2222), "{rules}");
+        }
+        for rules in ["tcp dport 2222 accept", "ip saddr 192.0.2.0/24 tcp dport { 2222, 80 } accept # mine"] {
+            assert_eq!(ssh_without_rule(&other, rules), None, "{rules}");
+        }
+        assert_eq!(ssh_without_rule(&listeners(&on("[::]:22", "sshd")), ""), None);
+        assert_eq!(ssh_without_rule(&listeners(&on("127.0.0.1:2222", "sshd")), ""), None);
+        assert_eq!(ssh_without_rule(&listeners(&on("0.0.0.0:2222", "nginx")), ""), None);
     }
 }

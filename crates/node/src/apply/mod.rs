@@ -184,6 +184,7 @@ impl<'a> Run<'a> {
     pub fn check(&self) -> Result<()> {
         checks::no_double(self.config)?;
         checks::media(self.config, self.places)?;
+        checks::ssh_stays_open(self.places)?;
         // Before it is ours, Debian's own units may stand on our ports: they are stopped.
         checks::ports(self.config, &units::all(self.config, self.places))
     }
