@@ -41,7 +41,7 @@ pub struct RenderedFile {
     pub owner: Owner,
     /// Permission bits: 0600 where it holds secrets for one service.
     pub mode: u32,
-    /// What a change of it asks for there; [`after`] puts those of many files together.
+    /// What a change of it asks for there; [`in_order`] puts those of many files together.
     pub then: Vec<Then>,
     pub contents: String,
 }

@@ -108,7 +108,7 @@ pub struct Vip {
     /// VRRP's virtual router id, unique on the network (RFC 9568).
     #[serde(default = "Vip::default_router_id")]
     pub router_id: Limited<1, 255>,
-    /// A router of the service network: a node that cannot reach it does not keep the address.
+    /// A router of the service network. Kept for the failover: nothing is made of it yet.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
 }
