@@ -39,14 +39,53 @@ fn two_servers_become_a_pair_and_carry_a_call() {
     let calls: serde_json::Value = serde_json::from_str(&lab.must(&["call", "--json"])).unwrap();
     assert_eq!(calls["items"].as_array().unwrap().len(), 2, "{calls:#}");
 
+    a_purge_leaves_the_data_it_names(&lab);
     lab.must(&["down"]);
     assert_eq!(lab.remains(), Vec::<String>::new());
 }
 
+/// Nothing runs, no port but ssh's is open, packet filter and traffic control are gone, and what files stay are named.
+fn a_purge_leaves_the_data_it_names(lab: &Lab) {
+    let shell = |script: &str| lab.exec("n2", &["sh", "-c", script]).out;
+    let before = shell("nft list tables; tc qdisc show");
+    assert!(before.contains("table inet tandem") && before.contains("htb"), "{before}");
+    let packages = "DEBIAN_FRONTEND=noninteractive apt-get purge -y tandem tandem-media-double 2>&1";
+    let said = shell(packages);
+    assert_eq!(shell("dpkg-query -W -f '${db:Status-Status}' tandem 2>/dev/null"), "", "{said}");
+    let running = shell(
+        "ps -eo comm= | grep -E '^(postgres|redis|kamailio|keepalived|freeswitch|voipadmind|tandem|rsync|prometheus|media)'",
+    );
+    assert_eq!(running, "", "{said}");
+    let ports = shell("ss -Hlntup | grep -v '\"sshd\"' | grep -v systemd-resolve");
+    assert_eq!(ports, "", "{said}");
+    let rules = shell("nft list tables; tc qdisc show");
+    assert!(!rules.contains("tandem") && !rules.contains("htb"), "{rules}\n{said}");
+    let address = lab.exec("n2", &["ip", "-br", "addr", "show", "svc0"]).out;
+    assert!(!address.contains(VIP), "{address}");
+    // The lab's own mark and the system's package cache are no files of the package.
+    let files = shell(
+        "find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/dpkg -o -path /var/cache/apt -o -path /var/log/journal \
+         -o -path /var/tmp \\) -prune -o \\( -iname '*tandem*' ! -name '*tandem-lab' -o -iname '*voip*admin*' \\) -print; \
+         find /var/lib/tandem /etc/tandem -mindepth 1 -maxdepth 1 2>/dev/null",
+    );
+    let unnamed: Vec<&str> = files
+        .lines()
+        .filter(|file| !said.contains(file) && !["/var/lib/tandem"].contains(file))
+        .filter(|file| {
+            !file.starts_with("/var/lib/tandem/replaced/") && !file.starts_with("/var/lib/voip-admin/")
+        })
+        .collect();
+    assert_eq!(unnamed, Vec::<&str>::new(), "{said}");
+    let failed = shell("systemctl --failed --plain --no-legend");
+    assert_eq!(failed, "", "{said}");
+}
+
 /// Ansible reads it whole, and only its changes show what an apply says while it works.
 fn an_apply_that_changes_something_says_one_document(lab: &Lab) {
-    lab.exec("n1", &["sh", "-c", "echo >>/etc/logrotate.d/tandem && systemctl stop tandem-recordings.timer"]);
-    lab.exec("n1", &["chmod", "0600", "/etc/keepalived/keepalived.conf"]);
+    // One with a consequence that is told: the exporter is restarted.
+    for file in ["/etc/logrotate.d/tandem", "/etc/default/prometheus-node-exporter"] {
+        lab.exec("n1", &["sh", "-c", &format!("echo >>{file}")]);
+    }
     let said = lab.must(&["exec", "n1", "--", "tandem", "apply", "--json", "--yes"]);
     let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
     assert_eq!(report["changed"], true, "{report:#}");
