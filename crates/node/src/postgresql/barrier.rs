@@ -17,8 +17,8 @@ const WAITING: Duration = Duration::from_secs(5);
 /// Until the standby releases it.
 const RELEASED: Duration = Duration::from_secs(15);
 
-/// More than fit into [`WAITING`].
-const COMMITS_MAX: usize = 1000;
+/// One each [`POLL`] for as long as [`WAITING`].
+const COMMITS_MAX: usize = 100;
 const BARRIER_COMMIT: &str = "BEGIN; SELECT pg_logical_emit_message(true, 'tandem', 'barrier'); COMMIT";
 
 /// Changes `synchronous_standby_names`; the server has been told to reload when it returns.
