@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::demo::Demo;
 use crate::engines::{Cache, Cdr, Freeswitch, Logging, Postgresql, Redis, Server};
+use crate::failover::Failover;
 use crate::ports::Ports;
 use crate::{Error, invariants};
 
@@ -22,6 +23,8 @@ pub struct Cluster {
     /// The address that moves; none on a single node.
     #[serde(default)]
     pub vip: Option<Vip>,
+    #[serde(default)]
+    pub failover: Failover,
     #[serde(default)]
     pub ports: Ports,
     #[serde(default)]
@@ -108,7 +111,8 @@ pub struct Vip {
     /// VRRP's virtual router id, unique on the network (RFC 9568).
     #[serde(default = "Vip::default_router_id")]
     pub router_id: Limited<1, 255>,
-    /// A router of the service network. Kept for the failover: nothing is made of it yet.
+    /// A router of the service network, and a veto: a primary that does not reach it drops the address. Never a permission:
+    /// reaching it makes nobody primary.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Node, Ports, Shape, Vip};
+use crate::{Failover, Node, Ports, Shape, Vip};
 
 const DEV: &str = include_str!("../templates/cluster.dev.yaml");
 const NODE: &str = include_str!("../templates/cluster.node.yaml");
@@ -21,6 +21,7 @@ pub struct NewCluster {
     pub shape: Shape,
     pub nodes: Vec<Node>,
     pub vip: Option<Vip>,
+    pub failover: Failover,
     /// The first tenant's SIP domain.
     pub domain: String,
     /// Networks, in addition to the defaults.
@@ -43,6 +44,9 @@ pub fn node_cluster_yaml(new: &NewCluster) -> String {
         .replace("@shape@", new.shape.as_str())
         .replace("@nodes@\n", &(nodes + "\n"))
         .replace("@vip@\n", &(vip + "\n"))
+        .replace("@heartbeat_ms@", &new.failover.heartbeat_ms.get().to_string())
+        .replace("@heartbeat_misses@", &new.failover.heartbeat_misses.get().to_string())
+        .replace("@arbiter@\n", &arbiter(&new.failover))
         .replace("@trusted@", &trusted.join(", "))
         .replace("@fs_allow@", &new.fs_allow.join(", "))
         .replace("@metrics_allow@", &new.metrics_allow.join(", "))
@@ -93,6 +97,33 @@ fn vip(vip: &Vip) -> String {
     text
 }
 
+/// The arbiter's name and its section.
+fn arbiter(failover: &Failover) -> String {
+    let mut text = format!("  arbiter: {}\n", failover.arbiter.as_str());
+    if let Some(fence) = &failover.fence {
+        // Single quotes: nothing but themselves means anything inside (YAML 1.2, 7.3.2).
+        let words: Vec<String> =
+            fence.command.iter().map(|w| format!("'{}'", w.replace('\'', "''"))).collect();
+        text.push_str(&format!(
+            "  fence:\n    command: [{}]\n    timeout_ms: {}\n",
+            words.join(", "),
+            fence.timeout_ms.get()
+        ));
+    }
+    if let Some(etcd) = &failover.etcd {
+        let endpoints: Vec<String> = etcd.endpoints.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "  etcd:\n    endpoints: [{}]\n    prefix: {}\n",
+            endpoints.join(", "),
+            etcd.prefix
+        ));
+        if let Some(user) = &etcd.user {
+            text.push_str(&format!("    user: '{}'\n", user.replace('\'', "''")));
+        }
+    }
+    text
+}
+
 fn with_ports(mut text: String, ports: &Ports) -> String {
     let rtp = [("rtp_min", ports.rtp_min), ("rtp_max", ports.rtp_max)];
     for (key, port) in ports.named().into_iter().chain(rtp) {
@@ -107,7 +138,7 @@ pub(crate) mod tests {
     use crate::{Cache, Cdr, Cluster, Freeswitch, Logging, PORT_OFFSET_MAX, PathOverrides, Postgresql};
     use strictyaml::{Bytes, Limited};
 
-    use crate::{Server, Shape, Sip};
+    use crate::{Failover, Server, Shape, Sip};
 
     #[test]
     fn the_written_file_documents_the_defaults() {
@@ -117,6 +148,7 @@ pub(crate) mod tests {
         assert_eq!(c.ports, Ports::dev(0));
         assert_eq!(c.sip, Sip::default());
         assert_eq!(c.paths, PathOverrides::default());
+        assert_eq!(c.failover, Failover::default());
         assert_eq!(c.server, Server::default());
         assert_eq!(c.cdr, Cdr::default());
         assert_eq!(c.cache, Cache::default());
@@ -163,6 +195,7 @@ pub(crate) mod tests {
                 router_id: Limited::new(100),
                 gateway: Some([192, 168, 1, 1].into()),
             }),
+            failover: Failover::default(),
             domain: "pbx.example.org".into(),
             trusted_sources: Vec::new(),
             fs_allow: vec!["192.168.1.50/32".into()],
@@ -177,6 +210,7 @@ pub(crate) mod tests {
             new.nodes[1].interface = Some("svc0".into());
             let c = Cluster::parse("cluster.yaml", &node_cluster_yaml(&new)).unwrap();
             assert_eq!((c.shape, &c.nodes, &c.vip), (shape, &new.nodes, &new.vip));
+            assert_eq!(c.failover, Failover::default());
             assert_eq!((c.demo.domain.as_str(), c.ports), ("pbx.example.org", Ports::default()));
             assert_eq!((c.server.fs_allow, c.sip), (new.fs_allow, Sip::default()));
             assert_eq!(

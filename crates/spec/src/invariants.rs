@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cluster, Durability, FIXED_PORTS, Shape, network};
+use crate::{Cluster, Durability, FIXED_PORTS, Shape, failover, network};
 
 /// A broken rule; [`Cluster::parse`] adds file and line.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub(crate) fn broken(key: impl Into<String>, problem: impl Into<String>, cure: i
 pub(crate) fn check(c: &Cluster) -> Check {
     name("cluster.name", &c.cluster.name)?;
     network::check(c)?;
+    failover::check(c)?;
     ports(c)?;
     paths(c)?;
     pools(c)?;

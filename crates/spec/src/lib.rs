@@ -10,6 +10,7 @@
 mod cluster;
 mod demo;
 mod engines;
+mod failover;
 mod init;
 mod invariants;
 mod network;
@@ -21,6 +22,7 @@ pub use demo::{Demo, Extension, Ivr, IvrAction, IvrEntry, Queue, Role, Strategy,
 pub use engines::{
     Cache, Cdr, Durability, Freeswitch, LogFormat, LogLevel, Logging, Postgresql, Redis, Server,
 };
+pub use failover::{Arbiter, Endpoint, Etcd, FENCE_ADDRESS, FENCE_NODE, Failover, Fence};
 pub use init::{NewCluster, dev_cluster_yaml, node_cluster_yaml};
 pub use ports::{FIXED as FIXED_PORTS, PORT_OFFSET_MAX, Ports};
 pub use secrets::{PASSWORD_CHARS, Secrets, SecretsError};

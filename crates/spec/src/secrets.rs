@@ -36,6 +36,9 @@ pub struct Secrets {
     pub cluster_key: String,
     /// Shared by the nodes: signs what Kamailio writes into Record-Route, so that either node knows its dialogs.
     pub sip_dialog: String,
+    /// Of `failover.etcd.user`, where etcd asks for one.
+    #[serde(default)]
+    pub etcd_password: Option<String>,
     /// Extension → SIP password.
     pub phones: BTreeMap<String, String>,
 }
@@ -77,6 +80,7 @@ impl Secrets {
             api_key: format!("tdm_{}", random(KEY_CHARS)?),
             cluster_key: random(KEY_CHARS)?,
             sip_dialog: password()?,
+            etcd_password: None,
             phones: phones.into_iter().map(|p| Ok((p.to_owned(), password()?))).collect::<io::Result<_>>()?,
         })
     }
@@ -114,6 +118,16 @@ impl Secrets {
                     "make one with: tr -dc A-Za-z0-9 </dev/urandom | head -c 24",
                 ));
             }
+        }
+        if cluster.failover.etcd.as_ref().is_some_and(|e| e.user.is_some()) && secrets.etcd_password.is_none()
+        {
+            return Err(Error::at_key(
+                file,
+                text,
+                "etcd_password",
+                "is missing, and cluster.yaml names failover.etcd.user",
+                "add the password of that user, or remove 'user:'",
+            ));
         }
         match cluster.demo.extensions.iter().find(|e| !secrets.phones.contains_key(&e.extension)) {
             Some(e) => Err(Error::at_key(
@@ -165,7 +179,9 @@ impl Secrets {
         ];
         let phones =
             self.phones.iter().map(|(phone, password)| (format!("phones.{phone}"), password.as_str()));
-        fixed.into_iter().map(|(key, value)| (key.to_owned(), value.as_str())).chain(phones).collect()
+        let etcd = self.etcd_password.as_ref().map(|p| ("etcd_password".to_owned(), p.as_str()));
+        let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), value.as_str()));
+        fixed.chain(etcd).chain(phones).collect()
     }
 }
 
@@ -226,6 +242,14 @@ mod tests {
         let weak = secrets.to_yaml().replace(&secrets.redis, "hunter2");
         let message = Secrets::parse("s.yaml", &weak, &cluster).unwrap_err().to_string();
         assert!(message.contains(": redis: ") && !message.contains("hunter2"), "{message}");
+        let mut with_etcd = cluster.clone();
+        let endpoints = Vec::new();
+        with_etcd.failover.etcd =
+            Some(crate::Etcd { endpoints, prefix: crate::Etcd::default_prefix(), user: Some("t".into()) });
+        let message = Secrets::parse("s", &secrets.to_yaml(), &with_etcd).unwrap_err().to_string();
+        assert!(message.contains("etcd_password"), "{message}");
+        let given = Secrets { etcd_password: Some(secrets.redis.clone()), ..secrets.clone() };
+        assert!(Secrets::parse("s", &given.to_yaml(), &with_etcd).unwrap() == given);
         let missing = secrets.to_yaml().replace("\"1007\"", "\"2007\"");
         assert!(
             Secrets::parse("s", &missing, &cluster).unwrap_err().to_string().contains("1007 has no password")

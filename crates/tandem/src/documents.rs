@@ -57,6 +57,7 @@ fn example() -> String {
             router_id: spec::Limited::new(100),
             gateway: Some(Ipv4Addr::new(192, 0, 2, 1).into()),
         }),
+        failover: spec::Failover::default(),
         domain: "example.org".into(),
         trusted_sources: Vec::new(),
         fs_allow: Vec::new(),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use spec::{Arbiter, Endpoint, Etcd, Failover, Fence};
 use spec::{CLUSTER_FILE, Cluster, Limited, NewCluster, Node, Ports, SECRETS_FILE, Secrets, Shape, Vip};
 use spec::{dev_cluster_yaml, node_cluster_yaml};
 use uuid::Uuid;
@@ -26,6 +27,13 @@ pub struct PairArgs {
     /// A router of their network.
     #[arg(long, value_name = "ADDRESS", requires = "vip")]
     gateway: Option<IpAddr>,
+    /// A member of an etcd on three hosts or more, as http://ADDRESS:2379, three times: it becomes the failover's arbiter.
+    #[arg(long, value_name = "URL", requires = "node", conflicts_with = "fence_command")]
+    etcd_endpoint: Vec<Endpoint>,
+    /// A word of the command that powers a node off, its program first; {node} and {address} are replaced: it becomes the
+    /// failover's arbiter. May be repeated.
+    #[arg(long, value_name = "WORD", requires = "node", allow_hyphen_values = true)]
+    fence_command: Vec<String>,
     /// The first tenant's SIP domain.
     #[arg(long, requires = "node", default_value = "default.local")]
     domain: String,
@@ -95,6 +103,19 @@ fn parse_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("'{text}' is no IP address"))
 }
 
+/// The arbiter is the one something was said about.
+fn failover(endpoints: Vec<Endpoint>, command: Vec<String>) -> Failover {
+    let mut failover = Failover::default();
+    if !endpoints.is_empty() {
+        failover.arbiter = Arbiter::Etcd;
+        failover.etcd = Some(Etcd { endpoints, prefix: Etcd::default_prefix(), user: None });
+    } else if !command.is_empty() {
+        failover.arbiter = Arbiter::Fence;
+        failover.fence = Some(Fence { command, timeout_ms: Fence::default_timeout_ms() });
+    }
+    failover
+}
+
 /// Writes both files of a cluster of servers below `dir`; existing ones are never touched.
 pub fn pair(dir: &Path, args: PairArgs) -> Result<()> {
     let (file, secrets_file) = (dir.join(CLUSTER_FILE), dir.join(SECRETS_FILE));
@@ -111,6 +132,7 @@ pub fn pair(dir: &Path, args: PairArgs) -> Result<()> {
         },
         nodes: args.node.into_iter().map(|n| n.0).collect(),
         vip: args.vip.map(|v| Vip { gateway, ..v.0 }),
+        failover: failover(args.etcd_endpoint, args.fence_command),
         domain: args.domain,
         trusted_sources: args.trusted_source,
         fs_allow: args.fs_allow,

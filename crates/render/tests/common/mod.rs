@@ -27,6 +27,7 @@ pub fn secrets(cluster: &Cluster) -> Secrets {
         api_key: format!("tdm_{}", secret("apiKey")),
         cluster_key: secret("clusterKey"),
         sip_dialog: secret("sipDialog"),
+        etcd_password: None,
         phones: cluster
             .demo
             .extensions
@@ -64,6 +65,7 @@ pub fn pair(shape: Shape) -> Cluster {
             router_id: Limited::new(100),
             gateway: Some([192, 168, 1, 1].into()),
         }),
+        failover: spec::Failover::default(),
         domain: "pbx.example.org".into(),
         trusted_sources: vec!["192.168.1.50/32".into()],
         fs_allow: vec!["192.168.1.50/32".into()],
