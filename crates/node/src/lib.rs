@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod apply;
+pub mod arbiter;
 pub mod command;
 pub mod config;
 pub mod doctor;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod engine;
+mod etcd;
 mod ports;
 mod postgres;
 mod redis;
@@ -12,6 +13,7 @@ mod redis;
 use std::time::{Duration, Instant};
 
 pub use engine::{Engine, Error, Folder};
+pub use etcd::Etcd;
 pub use ports::free_port;
 pub use postgres::{Postgres, PostgresOptions};
 pub use redis::Redis;
