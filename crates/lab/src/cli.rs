@@ -16,18 +16,9 @@ use crate::{LabName, Release, down, fault, forward, net, node, run as programs, 
 /// Most of the delay that makes sense: two seconds each way is a satellite of a satellite.
 const SLOW_MS_MAX: i64 = 2_000;
 
-/// The laboratory.
-#[derive(Debug, Args)]
-pub struct Command {
-    /// Which lab; several run side by side, each with a --port of its own.
-    #[arg(long, env = "TANDEM_LAB", default_value = "lab", global = true, value_name = "NAME")]
-    lab: LabName,
-    #[command(subcommand)]
-    what: What,
-}
-
+/// The laboratory's commands.
 #[derive(Debug, Subcommand)]
-enum What {
+pub enum Command {
     /// Make two Debian systems, install the package, make them a pair; or say that they run.
     Up(Up),
     /// Remove all of it but the images.
@@ -131,7 +122,7 @@ enum What {
 }
 
 #[derive(Debug, Args)]
-struct Up {
+pub struct Up {
     #[arg(long, env = "TANDEM_LAB_RELEASE", default_value = "trixie")]
     release: Release,
     /// Systems only: nothing of Tandem in them.
@@ -151,7 +142,7 @@ struct Up {
 }
 
 #[derive(Debug, Args)]
-struct Link {
+pub struct Link {
     /// Becomes a link to the lab's folder, where `env` is.
     #[arg(long, env = "TANDEM_DIR", default_value = ".tandem", value_name = "LINK")]
     dir: PathBuf,
@@ -161,40 +152,44 @@ struct Link {
 ///
 /// # Errors
 /// What to tell the user.
-pub fn run(command: Command) -> Result<()> {
-    let lab = &command.lab;
-    match command.what {
-        What::Up(Up { release, bare, witness, port, debs, link }) => {
+pub fn run(lab: &LabName, command: Command) -> Result<()> {
+    match command {
+        Command::Up(Up { release, bare, witness, port, debs, link }) => {
             up::run(lab, &up::Options { release, bare, witness, port, debs, link: link.dir })
         }
-        What::Down { link, purge } => down::run(lab, &link.dir, purge),
-        What::Status { json } => status::run(lab, json),
-        What::Exec { node, command } => become_in(lab, &node, &command),
-        What::Shell { node } => become_in(lab, &node, &["bash".into(), "-l".into()]),
-        What::Logs { node, unit, follow } => logs(lab, &node, unit.as_deref(), follow),
-        What::Kill { node } => fault::kill(lab, &node),
-        What::Start { node } => fault::start(lab, &node),
-        What::Cut { from, to, net, one_way } => {
+        Command::Down { link, purge } => down::run(lab, &link.dir, purge),
+        Command::Status { json } => status::run(lab, json),
+        Command::Exec { node, command } => become_in(lab, &node, &command),
+        Command::Shell { node } => become_in(lab, &node, &["bash".into(), "-l".into()]),
+        Command::Logs { node, unit, follow } => logs(lab, &node, unit.as_deref(), follow),
+        Command::Kill { node } => told(fault::kill(lab, &node)),
+        Command::Start { node } => told(fault::start(lab, &node)),
+        Command::Cut { from, to, net, one_way } => {
             let nets = net.map_or_else(|| Net::ALL.to_vec(), |net| vec![net]);
-            fault::cut(lab, &from, &to, &nets, one_way)
+            told(fault::cut(lab, &from, &to, &nets, one_way))
         }
-        What::Heal => fault::heal(lab),
-        What::Loss { percent } => fault::loss(lab, percent),
-        What::Slow { ms } => fault::slow(lab, ms),
-        What::Pause { node, service } => fault::signal(lab, &node, &service, "SIGSTOP"),
-        What::Resume { node, service } => fault::signal(lab, &node, &service, "SIGCONT"),
-        What::Fill { node, folder } => fault::fill(lab, &node, &folder),
-        What::Unfill { node } => fault::unfill(lab, &node),
-        What::Clock { node, service, offset } => fault::clock(lab, &node, &service, &offset),
-        What::Call { json } => call(lab, json),
-        What::Env => env(lab),
-        What::Forward { port } => forward::run(lab, port),
-        What::Relay { ms, ports } => net::relay::run(&ports, ms),
-        What::CallHere { json } => {
+        Command::Heal => told(fault::heal(lab)),
+        Command::Loss { percent } => told(fault::loss(lab, percent)),
+        Command::Slow { ms } => told(fault::slow(lab, ms)),
+        Command::Pause { node, service } => told(fault::signal(lab, &node, &service, "SIGSTOP")),
+        Command::Resume { node, service } => told(fault::signal(lab, &node, &service, "SIGCONT")),
+        Command::Fill { node, folder } => told(fault::fill(lab, &node, &folder)),
+        Command::Unfill { node } => told(fault::unfill(lab, &node)),
+        Command::Clock { node, service, offset } => told(fault::clock(lab, &node, &service, &offset)),
+        Command::Call { json } => call(lab, json),
+        Command::Env => env(lab),
+        Command::Forward { port } => forward::run(lab, port),
+        Command::Relay { ms, ports } => net::relay::run(&ports, ms),
+        Command::CallHere { json } => {
             let env = phones::Env::read(&Places::of(lab).env())?;
             phones::call::run(&env, phones::call::Options { json })
         }
     }
+}
+
+fn told(words: Result<String>) -> Result<()> {
+    say!("{}", words?);
+    Ok(())
 }
 
 /// This process becomes a command in the node, so that its exit code is the command's.

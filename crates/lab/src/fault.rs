@@ -1,7 +1,6 @@
-//! Faults of nodes and networks, as commands.
+//! Faults of nodes and networks. Each gives back what it did, in words.
 
 use anyhow::{Context, Result, bail};
-use host::say;
 
 use crate::net::{self, Host, NODES, Net};
 use crate::places::Places;
@@ -26,7 +25,7 @@ const SERVICES: [(&str, &str); 8] = [
 ];
 
 /// Takes a node's power.
-pub fn kill(lab: &LabName, name: &str) -> Result<()> {
+pub fn kill(lab: &LabName, name: &str) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     let host = node_named(name)?;
@@ -36,12 +35,11 @@ pub fn kill(lab: &LabName, name: &str) -> Result<()> {
     node::kill(lab, host)?;
     state.processes.retain(crate::process::Process::lives);
     state.write(&places)?;
-    say!("{name} is off, as by a power loss (but what it had written to disk without fsync is kept)");
-    Ok(())
+    Ok(format!("{name} is off, as by a power loss (but what it had written to disk without fsync is kept)"))
 }
 
 /// Gives a node power again.
-pub fn start(lab: &LabName, name: &str) -> Result<()> {
+pub fn start(lab: &LabName, name: &str) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     let host = node_named(name)?;
@@ -54,15 +52,14 @@ pub fn start(lab: &LabName, name: &str) -> Result<()> {
     state.processes.push(nspawn.clone());
     state.write(&places)?;
     let failed = node::wait(lab, name, &nspawn, &places.node(name))?;
-    match failed.as_slice() {
-        [] => say!("{name} has booted"),
-        failed => say!("{name} has booted; failed: {}", failed.join(", ")),
-    }
-    Ok(())
+    Ok(match failed.as_slice() {
+        [] => format!("{name} has booted"),
+        failed => format!("{name} has booted; failed: {}", failed.join(", ")),
+    })
 }
 
 /// Drops all frames from `from` to `to`, and back unless `one_way`.
-pub fn cut(lab: &LabName, from: &str, to: &str, nets: &[Net], one_way: bool) -> Result<()> {
+pub fn cut(lab: &LabName, from: &str, to: &str, nets: &[Net], one_way: bool) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     let hosts = [host_named(from)?, host_named(to)?];
@@ -74,6 +71,7 @@ pub fn cut(lab: &LabName, from: &str, to: &str, nets: &[Net], one_way: bool) -> 
     if nets.is_empty() {
         bail!("{from} and {to} share no such network: gw and clients are on the service network only");
     }
+    let mut said = Vec::new();
     for net in nets {
         let pairs = [(from, to), (to, from)];
         for (from, to) in pairs.into_iter().take(if one_way { 1 } else { 2 }) {
@@ -83,40 +81,43 @@ pub fn cut(lab: &LabName, from: &str, to: &str, nets: &[Net], one_way: bool) -> 
             }
         }
         let arrow = if one_way { "→" } else { "↔" };
-        say!("cut: {from} {arrow} {to} on the {} network", net.bridge());
+        said.push(format!("cut: {from} {arrow} {to} on the {} network", net.bridge()));
     }
     apply(lab, &mut state)?;
-    state.write(&places)
+    state.write(&places)?;
+    Ok(said.join("\n"))
 }
 
 /// Loses frames by chance.
-pub fn loss(lab: &LabName, percent: u8) -> Result<()> {
+pub fn loss(lab: &LabName, percent: u8) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     state.faults.loss_percent = percent;
     apply(lab, &mut state)?;
-    say!("{percent} of a hundred frames between any two hosts are lost, by chance");
-    state.write(&places)
+    state.write(&places)?;
+    Ok(format!("{percent} of a hundred frames between any two hosts are lost, by chance"))
 }
 
 /// Delays frames.
-pub fn slow(lab: &LabName, ms: u32) -> Result<()> {
+pub fn slow(lab: &LabName, ms: u32) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     state.faults.slow_ms = ms;
     apply(lab, &mut state)?;
-    say!("frames between the nodes take {ms} ms longer, one way; between a node and others half of that");
-    state.write(&places)
+    state.write(&places)?;
+    Ok(format!(
+        "frames between the nodes take {ms} ms longer, one way; between a node and others half of that"
+    ))
 }
 
 /// Mends networks.
-pub fn heal(lab: &LabName) -> Result<()> {
+pub fn heal(lab: &LabName) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
     state.faults = crate::state::Faults::default();
     apply(lab, &mut state)?;
-    say!("the networks are whole");
-    state.write(&places)
+    state.write(&places)?;
+    Ok("the networks are whole".into())
 }
 
 /// Makes the switch be as the state says.
@@ -129,17 +130,16 @@ fn apply(lab: &LabName, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-/// SIGSTOP to every process of a service, or SIGCONT.
-pub fn signal(lab: &LabName, name: &str, service: &str, signal: &str) -> Result<()> {
+/// A signal to every process of a service, as SIGSTOP, SIGCONT or SIGKILL.
+pub fn signal(lab: &LabName, name: &str, service: &str, signal: &str) -> Result<String> {
     node_named(name)?;
     let unit = unit(lab, name, service)?;
     node::run(lab, name, &["systemctl", "kill", "--kill-whom=all", &format!("--signal={signal}"), &unit])?;
-    say!("{name}: {signal} to every process of {unit}");
-    Ok(())
+    Ok(format!("{name}: {signal} to every process of {unit}"))
 }
 
 /// Fills the file system of a folder below /var.
-pub fn fill(lab: &LabName, name: &str, folder: &str) -> Result<()> {
+pub fn fill(lab: &LabName, name: &str, folder: &str) -> Result<String> {
     node_named(name)?;
     let below_var = folder == "/var" || folder.starts_with("/var/");
     if !below_var || folder.split('/').any(|part| part == "..") {
@@ -152,20 +152,18 @@ said=$(dd if=/dev/zero of="$2" bs=4096 oflag=append conv=notrunc 2>&1) && said="
 [ "$(stat -f -c %a .)" -eq 0 ] || { echo "not full: $said" >&2; exit 1; }
 df -h . | tail -n 1"#;
     let said = node::run(lab, name, &["sh", "-ec", script, "sh", folder, BALLAST])?;
-    say!("{name}: full: {}", said.trim());
-    Ok(())
+    Ok(format!("{name}: full: {}", said.trim()))
 }
 
 /// Takes the ballast away.
-pub fn unfill(lab: &LabName, name: &str) -> Result<()> {
+pub fn unfill(lab: &LabName, name: &str) -> Result<String> {
     node_named(name)?;
     node::run(lab, name, &["find", "/var", "-xdev", "-name", BALLAST, "-delete"])?;
-    say!("{name}: room again");
-    Ok(())
+    Ok(format!("{name}: room again"))
 }
 
 /// Gives a service another idea of the time.
-pub fn clock(lab: &LabName, name: &str, service: &str, offset: &str) -> Result<()> {
+pub fn clock(lab: &LabName, name: &str, service: &str, offset: &str) -> Result<String> {
     node_named(name)?;
     let unit = unit(lab, name, service)?;
     let drop_in = format!("/run/systemd/system/{unit}.d/{CLOCK_DROP_IN}");
@@ -191,11 +189,10 @@ pub fn clock(lab: &LabName, name: &str, service: &str, offset: &str) -> Result<(
     }
     node::run(lab, name, &["systemctl", "daemon-reload"])?;
     node::run(lab, name, &["systemctl", "restart", &unit])?;
-    match offset {
-        "off" => say!("{name}: {unit} was restarted with the machine's time"),
-        _ => say!("{name}: {unit} was restarted; libfaketime tells it {offset}, no clock was set"),
-    }
-    Ok(())
+    Ok(match offset {
+        "off" => format!("{name}: {unit} was restarted with the machine's time"),
+        _ => format!("{name}: {unit} was restarted; libfaketime tells it {offset}, no clock was set"),
+    })
 }
 
 /// The full name of a unit that is there.

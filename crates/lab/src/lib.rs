@@ -11,7 +11,7 @@
 mod cli;
 mod down;
 mod environment;
-mod fault;
+pub mod fault;
 mod forward;
 mod image;
 mod install;
@@ -30,4 +30,28 @@ mod up;
 
 pub use cli::{Command, run};
 pub use name::{LabName, Release};
+pub use net::{CLIENTS, NODES, Net, VIP};
+pub use node::run as run_in;
 pub use preflight::{Impossible, possible};
+pub use state::State;
+
+/// What a lab that is up consists of.
+///
+/// # Errors
+/// There is no such lab.
+pub fn state(lab: &LabName) -> anyhow::Result<State> {
+    State::existing(&places::Places::of(lab))
+}
+
+/// How a lab that is up is reached.
+///
+/// # Errors
+/// There is no such lab, or it is bare.
+pub fn env(lab: &LabName) -> anyhow::Result<phones::Env> {
+    phones::Env::read(&env_file(lab))
+}
+
+/// Where that stands.
+pub fn env_file(lab: &LabName) -> std::path::PathBuf {
+    places::Places::of(lab).env()
+}

@@ -84,7 +84,21 @@ enum Command {
         completion: PathBuf,
     },
     /// Two Debian systems on this machine, installed as servers are, and faults on demand.
+    Lab {
+        /// Which lab; several run side by side, each with a --port of its own.
+        #[arg(long, env = "TANDEM_LAB", default_value = "lab", global = true, value_name = "NAME")]
+        lab: lab::LabName,
+        #[command(subcommand)]
+        command: Lab,
+    },
+}
+
+#[derive(Subcommand)]
+enum Lab {
+    #[command(flatten)]
     Lab(lab::Command),
+    #[command(flatten)]
+    Faults(faults::Command),
 }
 
 /// Where cluster.yaml and secrets.yaml are.
@@ -191,7 +205,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             Dev::Supervise { plan } => dev::supervise(&plan),
             Dev::Exec(args) => dev::exec(&args),
         },
-        Command::Lab(command) => lab::run(command),
+        Command::Lab { lab, command: Lab::Lab(command) } => lab::run(&lab, command),
+        Command::Lab { lab, command: Lab::Faults(command) } => faults::run(&lab, command),
     }?;
     Ok(ExitCode::SUCCESS)
 }

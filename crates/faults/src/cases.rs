@@ -1,0 +1,304 @@
+//! The faults, one row each: what is done, and what must come of it. Everything is mended at the end of every case, and the
+//! pair must be whole again without hands; that nothing acknowledged is lost or there twice, and that never two nodes
+//! acknowledge, is asked of every row.
+
+use crate::act::Nets::{Both, Peer, Service};
+use crate::act::Step::{
+    self, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss, PowerOff,
+    PowerOn, Slow, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
+};
+use crate::act::Who::{Active, Standby};
+
+/// What must come of a case while the fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The other node serves.
+    Moves,
+    /// The same node serves, at the end as at the beginning.
+    Stays,
+    /// One of them serves: it was healed in place, or moved.
+    Serves,
+    /// SIP is served; with arbiter none writes wait, and status says what to type. With one they resume.
+    WritesWait,
+    /// Nothing but what is asked of all: the fault leaves no node that may serve.
+    Safe,
+}
+
+#[derive(Debug)]
+pub struct Case {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub steps: &'static [Step],
+    pub expect: Expect,
+    /// In the subset that the tests run.
+    pub quick: bool,
+    /// Chaos draws it.
+    pub random: bool,
+}
+
+const fn case(name: &'static str, about: &'static str, steps: &'static [Step], expect: Expect) -> Case {
+    Case { name, about, steps, expect, quick: false, random: true }
+}
+
+impl Case {
+    const fn quick(self) -> Self {
+        Self { quick: true, ..self }
+    }
+
+    /// Too long, or too unlike a fault, for a draw.
+    const fn by_name_only(self) -> Self {
+        Self { random: false, ..self }
+    }
+}
+
+pub fn named(name: &str) -> Option<&'static Case> {
+    CASES.iter().find(|case| case.name == name)
+}
+
+/// In the seed's procedure 9.2 (postgresql freeswitch kamailio keepalived voip-admin redis).
+const ALL_ENGINES: &[&str] =
+    &["postgres", "freeswitch", "media-double", "kamailio", "keepalived", "voipadmind", "redis"];
+/// Every WAL file the other node could still ask for is gone.
+const FORGET_WAL: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active; \
+    CREATE TABLE IF NOT EXISTS faults.ballast AS SELECT 1 AS n; SELECT pg_switch_wal(); CHECKPOINT; \
+    INSERT INTO faults.ballast VALUES (2); SELECT pg_switch_wal(); CHECKPOINT; INSERT INTO faults.ballast VALUES (3); \
+    SELECT pg_switch_wal(); CHECKPOINT";
+
+pub const CASES: &[Case] = &[
+    // A whole node.
+    case("active-dies", "power loss of the active node", &[PowerOff(Active)], Expect::Moves).quick(),
+    case("standby-dies", "power loss of the standby", &[PowerOff(Standby)], Expect::WritesWait).quick(),
+    case(
+        "both-die",
+        "power loss of both",
+        &[PowerOff(Standby), PowerOff(Active), WaitMs(2_000)],
+        Expect::Safe,
+    ),
+    // The issue's counterexamples of two deaths.
+    case(
+        "standby-then-active-old-standby-returns",
+        "the standby dies, the active node dies, the old standby returns alone: it may not serve",
+        &[PowerOff(Standby), WaitMs(3_000), PowerOff(Active), PowerOn(Standby), WaitMs(8_000)],
+        Expect::Safe,
+    ),
+    case(
+        "failover-then-new-active-dies-old-returns",
+        "a failover, then the new active node dies and the old one returns alone: it may not serve",
+        &[PowerOff(Active), WaitMs(6_000), PowerOff(Standby), PowerOn(Active), WaitMs(8_000)],
+        Expect::Safe,
+    ),
+    case(
+        "agent-dies-in-take-over",
+        "the active node dies, and the agent that takes over is killed at another moment each repeat",
+        &[PowerOff(Active), WaitMsByRepeat(150), Kill(Standby, "agent")],
+        Expect::Moves,
+    ),
+    case(
+        "rejoin-without-wal",
+        "the dead node returns when the new active one keeps none of the WAL it needs",
+        &[PowerOff(Active), WaitMs(5_000), Sql(Standby, FORGET_WAL)],
+        Expect::Moves,
+    ),
+    // One engine, on either node.
+    case("active-postgres-killed", "kill -9 of PostgreSQL", &[Kill(Active, "postgres")], Expect::Serves)
+        .quick(),
+    case(
+        "active-postmaster-killed",
+        "kill -9 of the postmaster alone",
+        &[KillMain(Active, "postgres")],
+        Expect::Serves,
+    ),
+    case(
+        "active-postgres-frozen",
+        "SIGSTOP of PostgreSQL",
+        &[Freeze(Active, "postgres"), WaitMs(8_000)],
+        Expect::Serves,
+    ),
+    case("active-redis-killed", "kill -9 of Redis", &[Kill(Active, "redis")], Expect::Serves),
+    case("active-kamailio-killed", "kill -9 of Kamailio", &[Kill(Active, "kamailio")], Expect::Serves)
+        .quick(),
+    case("active-media-killed", "kill -9 of the media server", &[Kill(Active, "media")], Expect::Serves),
+    case("active-voipadmind-killed", "kill -9 of voipadmind", &[Kill(Active, "voipadmind")], Expect::Serves),
+    case("active-keepalived-killed", "kill -9 of keepalived", &[Kill(Active, "keepalived")], Expect::Serves),
+    case(
+        "active-keepalived-frozen",
+        "SIGSTOP of keepalived",
+        &[Freeze(Active, "keepalived"), WaitMs(8_000)],
+        Expect::Serves,
+    ),
+    case("active-agent-killed", "kill -9 of the agent", &[Kill(Active, "agent")], Expect::Serves).quick(),
+    case(
+        "active-agent-frozen",
+        "SIGSTOP of the agent",
+        &[Freeze(Active, "agent"), WaitMs(8_000)],
+        Expect::Serves,
+    ),
+    case("standby-postgres-killed", "kill -9 of PostgreSQL", &[Kill(Standby, "postgres")], Expect::Serves),
+    case(
+        "standby-postmaster-killed",
+        "kill -9 of the postmaster alone",
+        &[KillMain(Standby, "postgres")],
+        Expect::Serves,
+    ),
+    case(
+        "standby-postgres-frozen",
+        "SIGSTOP of PostgreSQL: no write may be acknowledged meanwhile",
+        &[Freeze(Standby, "postgres"), WaitMs(4_000), Thaw(Standby, "postgres")],
+        Expect::Stays,
+    ),
+    case("standby-redis-killed", "kill -9 of Redis", &[Kill(Standby, "redis")], Expect::Stays),
+    case("standby-kamailio-killed", "kill -9 of Kamailio", &[Kill(Standby, "kamailio")], Expect::Stays),
+    case("standby-media-killed", "kill -9 of the media server", &[Kill(Standby, "media")], Expect::Stays),
+    case("standby-voipadmind-killed", "kill -9 of voipadmind", &[Kill(Standby, "voipadmind")], Expect::Stays),
+    case("standby-keepalived-killed", "kill -9 of keepalived", &[Kill(Standby, "keepalived")], Expect::Stays),
+    case(
+        "standby-keepalived-frozen",
+        "SIGSTOP of keepalived",
+        &[Freeze(Standby, "keepalived"), WaitMs(5_000)],
+        Expect::Stays,
+    ),
+    case("standby-agent-killed", "kill -9 of the agent", &[Kill(Standby, "agent")], Expect::Stays),
+    case(
+        "standby-agent-frozen",
+        "SIGSTOP of the agent",
+        &[Freeze(Standby, "agent"), WaitMs(5_000)],
+        Expect::Stays,
+    ),
+    // Networks.
+    case(
+        "cut-peer",
+        "the peer link is cut, heartbeats go over the service network",
+        &[Cut(Peer), WaitMs(5_000)],
+        Expect::Safe,
+    ),
+    case(
+        "cut-service",
+        "the nodes are cut from each other on the service network",
+        &[Cut(Service), WaitMs(5_000)],
+        Expect::Stays,
+    ),
+    case(
+        "cut-both",
+        "the nodes are cut from each other on both networks",
+        &[Cut(Both), WaitMs(6_000)],
+        Expect::Safe,
+    )
+    .quick(),
+    case(
+        "cut-one-way-from-active",
+        "what the active node sends is lost",
+        &[CutFrom(Active, Both), WaitMs(6_000)],
+        Expect::Safe,
+    ),
+    case(
+        "cut-one-way-from-standby",
+        "what the standby sends is lost",
+        &[CutFrom(Standby, Both), WaitMs(6_000)],
+        Expect::Safe,
+    ),
+    case(
+        "cut-gateway-from-active",
+        "the active node does not reach the gateway",
+        &[CutGateway(Active), WaitMs(6_000)],
+        Expect::Safe,
+    ),
+    case(
+        "cut-gateway-from-standby",
+        "the standby does not reach the gateway",
+        &[CutGateway(Standby), WaitMs(4_000)],
+        Expect::Stays,
+    ),
+    case(
+        "blip",
+        "both networks are away for one second: longer than the deadline",
+        &[Cut(Both), WaitMs(1_000), Join],
+        Expect::Safe,
+    )
+    .quick(),
+    case(
+        "blip-at-deadline",
+        "both networks are away for just the deadline",
+        &[Cut(Both), WaitMs(500), Join],
+        Expect::Safe,
+    ),
+    case(
+        "flapping",
+        "both networks go and come for two minutes",
+        &[FlapLinks { every_ms: 700, seconds: 120 }],
+        Expect::Safe,
+    )
+    .by_name_only(),
+    case("loss", "one frame of five is lost", &[Loss(20), WaitMs(8_000)], Expect::Safe),
+    case("delay", "frames take 60 ms more", &[Slow(60), WaitMs(8_000)], Expect::Safe),
+    // Disks. A node's /var holds log, WAL and journal.
+    case(
+        "active-disk-full",
+        "the active node's /var is full: log, WAL and journal",
+        &[Fill(Active, "/var"), WaitMs(8_000)],
+        Expect::Safe,
+    ),
+    case(
+        "standby-disk-full",
+        "the standby's /var is full",
+        &[Fill(Standby, "/var"), WaitMs(8_000)],
+        Expect::Safe,
+    ),
+    // Clocks.
+    case(
+        "active-clock-forward",
+        "the active node's agent is an hour ahead",
+        &[Clock(Active, "agent", "+1h"), WaitMs(4_000)],
+        Expect::Serves,
+    ),
+    case(
+        "active-clock-back",
+        "the active node's agent is an hour behind",
+        &[Clock(Active, "agent", "-1h"), WaitMs(4_000)],
+        Expect::Serves,
+    ),
+    case(
+        "standby-clock-forward",
+        "the standby's agent is an hour ahead",
+        &[Clock(Standby, "agent", "+1h"), WaitMs(4_000)],
+        Expect::Serves,
+    ),
+    case(
+        "voipadmind-clock-forward",
+        "the active node's voipadmind is an hour ahead",
+        &[Clock(Active, "voipadmind", "+1h"), WaitMs(4_000)],
+        Expect::Serves,
+    ),
+    // By hand.
+    case("switchover", "tandem switchover", &[Switchover(Active)], Expect::Moves).quick(),
+    case(
+        "seed-9.1",
+        "the seed's planned test: systemctl stop keepalived",
+        &[Stop(Active, &["keepalived"]), WaitMs(5_000)],
+        Expect::Moves,
+    ),
+    case(
+        "seed-9.2",
+        "the seed's disaster test: all engines of the active node stopped",
+        &[Stop(Active, ALL_ENGINES), WaitMs(5_000)],
+        Expect::Moves,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CASES.len());
+        assert!(
+            names
+                .iter()
+                .all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b"-.0123456789".contains(&b)))
+        );
+        assert!(named("active-dies").is_some_and(|case| case.quick && case.random));
+    }
+}

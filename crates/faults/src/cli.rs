@@ -1,0 +1,157 @@
+//! `tandem lab demo`, `faults` and `chaos`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+use host::say;
+use lab::LabName;
+
+use crate::act::Act;
+use crate::cases::{CASES, Case, named};
+use crate::chaos::{FAULTS_MAX, draw};
+use crate::demo;
+use crate::floor::Floor;
+use crate::interrupt;
+use crate::pair::Pair;
+use crate::report::{self, Setting};
+use crate::run_case::{self, Ran, WHOLE};
+use crate::written;
+
+const REPEATS_MAX: u32 = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Calls run and the active node is killed; then the standby. What stops, what moves, what is lost (nothing).
+    Demo,
+    /// Every fault of the table, judged; fails if anything acknowledged is lost or twice, or two nodes acknowledged.
+    Faults {
+        /// One of them; may be repeated.
+        #[arg(long, value_name = "NAME")]
+        case: Vec<String>,
+        /// Each so many times.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(REPEATS_MAX)))]
+        repeat: u32,
+        /// The subset of the tests.
+        #[arg(long, conflicts_with = "case")]
+        quick: bool,
+        /// Name them and end.
+        #[arg(long)]
+        list: bool,
+        /// The file that is written anew.
+        #[arg(long, value_name = "FILE.md")]
+        report: Option<PathBuf>,
+    },
+    /// Random faults in a row.
+    Chaos {
+        /// How many.
+        #[arg(short, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=i64::from(FAULTS_MAX)))]
+        n: u32,
+        /// The same seed is the same faults; else one is made, and told.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// There is no lab, or the pair did not keep what it promises.
+pub fn run(lab: &LabName, command: Command) -> Result<()> {
+    if let Command::Faults { list: true, .. } = command {
+        CASES.iter().for_each(|case| say!("{:44} {}", case.name, case.about));
+        return Ok(());
+    }
+    interrupt::catch()?;
+    let pair = Pair::of(lab)?;
+    match command {
+        Command::Demo => demo::run(&pair),
+        Command::Faults { case, repeat, quick, list: _, report } => {
+            let cases = chosen(&case, quick)?;
+            let cases: Vec<&Case> = (0..repeat).flat_map(|_| cases.iter().copied()).collect();
+            all(&pair, &cases, "tandem lab faults", report)
+        }
+        Command::Chaos { n, seed } => {
+            let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 % 1_000_000);
+            say!("{n} faults, seed {seed}, arbiter {}", pair.settings.arbiter);
+            all(&pair, &draw(seed, n), &format!("tandem lab chaos -n {n} --seed {seed}"), None)
+        }
+    }
+}
+
+fn chosen(names: &[String], quick: bool) -> Result<Vec<&'static Case>> {
+    if names.is_empty() {
+        return Ok(CASES.iter().filter(|case| case.quick || !quick).collect());
+    }
+    let find = |name: &String| {
+        named(name)
+            .with_context(|| format!("there is no case '{name}'; 'tandem lab faults --list' names them"))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Runs them in a row, goes on after one that broke a promise, and ends at one after which the pair is not whole.
+fn all(pair: &Pair, cases: &[&'static Case], command: &str, file: Option<PathBuf>) -> Result<()> {
+    // What an interrupted run left broken would be blamed on the first case.
+    Act::new(pair, 0, 0).mend()?;
+    let whole = pair.wait_whole(WHOLE)?;
+    let floor = match Floor::measure(pair, 1 - whole.active) {
+        Ok(floor) => Some(floor),
+        Err(error) => {
+            say!("the floor could not be measured: {error:#}");
+            None
+        }
+    };
+    if let Some(floor) = &floor {
+        say!("floor of a take-over: {floor}");
+    }
+    let (mut ran, mut failed): (Vec<Ran>, Vec<(String, String)>) = (Vec::new(), Vec::new());
+    for (number, case) in cases.iter().enumerate() {
+        say!("{:>4}/{} {}: {}", number + 1, cases.len(), case.name, case.about);
+        let repeat = ran.iter().filter(|ran| ran.case == case.name).count() as u64;
+        match run_case::run(pair, case, repeat, &mut |words| say!("          {words}")) {
+            Ok(done) => {
+                say!("     {}", report::line(&done));
+                done.broken.iter().for_each(|what| say!("            {what}"));
+                ran.push(done);
+            }
+            Err(error) => {
+                say!("     BROKEN {}: {error:#}", case.name);
+                failed.push((case.name.to_owned(), format!("{error:#}")));
+                Act::new(pair, 0, 0).mend().ok();
+                if interrupt::came() || pair.wait_whole(WHOLE).is_err() {
+                    say!("the pair is not whole; it is left as it is, to be looked at");
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(whole) = pair.wait_whole(WHOLE).ok().filter(|_| !interrupt::came()) {
+        written::clear(pair, whole.active)?;
+    }
+    say!("{} of {} faults: {} broke a promise", ran.len() + failed.len(), cases.len(), {
+        ran.iter().filter(|ran| !ran.broken.is_empty()).count() + failed.len()
+    });
+    say!("{}", report::sums(&ran));
+    if let Some(line) = report::take_overs(&ran, floor.as_ref()) {
+        say!("{line}");
+    }
+    if let Some(file) = file {
+        let state = lab::state(&pair.lab)?;
+        let of = Setting {
+            command: command.to_owned(),
+            release: state.release.as_str().to_owned(),
+            media: if state.media == "double" { "the media double".into() } else { "FreeSWITCH".into() },
+            arbiter: pair.settings.arbiter.clone(),
+            floor,
+        };
+        report::write(&file, &of, &ran, &failed)?;
+        say!("written: {}", file.display());
+    }
+    let broke = ran.iter().filter(|ran| !ran.broken.is_empty()).map(|ran| ran.case);
+    let broke: Vec<&str> = broke.chain(failed.iter().map(|(case, _)| case.as_str())).collect();
+    match broke.as_slice() {
+        [] => Ok(()),
+        names => bail!("not as promised: {}", names.join(", ")),
+    }
+}
