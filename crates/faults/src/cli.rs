@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use host::say;
 use lab::LabName;
 
@@ -41,6 +41,8 @@ pub enum Command {
         /// The file that is written anew.
         #[arg(long, value_name = "FILE.md")]
         report: Option<PathBuf>,
+        #[command(flatten)]
+        arbiter: Arbiter,
     },
     /// Random faults in a row.
     Chaos {
@@ -50,7 +52,28 @@ pub enum Command {
         /// The same seed is the same faults; else one is made, and told.
         #[arg(long)]
         seed: Option<u64>,
+        #[command(flatten)]
+        arbiter: Arbiter,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Arbiter {
+    /// Refuse a lab that has another.
+    #[arg(long = "arbiter", value_name = "none|fence|etcd")]
+    wanted: Option<String>,
+}
+
+impl Arbiter {
+    fn check(&self, pair: &Pair) -> Result<()> {
+        match &self.wanted {
+            Some(wanted) if *wanted != pair.settings.arbiter => bail!(
+                "the lab's arbiter is {}, not {wanted}; make another: make down, make up ARBITER={wanted}",
+                pair.settings.arbiter
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Runs the command.
@@ -66,12 +89,14 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
     let pair = Pair::of(lab)?;
     match command {
         Command::Demo => demo::run(&pair),
-        Command::Faults { case, repeat, quick, list: _, report } => {
+        Command::Faults { case, repeat, quick, list: _, report, arbiter } => {
+            arbiter.check(&pair)?;
             let cases = chosen(&case, quick)?;
             let cases: Vec<&Case> = (0..repeat).flat_map(|_| cases.iter().copied()).collect();
             all(&pair, &cases, "tandem lab faults", report)
         }
-        Command::Chaos { n, seed } => {
+        Command::Chaos { n, seed, arbiter } => {
+            arbiter.check(&pair)?;
             let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 % 1_000_000);
             say!("{n} faults, seed {seed}, arbiter {}", pair.settings.arbiter);
             all(&pair, &draw(seed, n), &format!("tandem lab chaos -n {n} --seed {seed}"), None)
