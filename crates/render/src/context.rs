@@ -41,6 +41,8 @@ pub struct Context<'a> {
     /// Every address of the peer, and of both nodes.
     peer_addresses: Vec<IpAddr>,
     both_nodes: Vec<IpAddr>,
+    /// None unless a member of the failover's etcd is on this node.
+    etcd: Option<EtcdMember>,
     /// The ports nobody may take as a source, for `ip_local_reserved_ports`.
     reserved_ports: String,
     rtp_masks: Vec<Block>,
@@ -100,6 +102,7 @@ impl<'a> Context<'a> {
             peer_side: this.peer_side(),
             peer_peer_side: cluster.peer_of(node).map(Node::peer_side),
             peer_addresses: cluster.peer_of(node).into_iter().flat_map(addresses).collect(),
+            etcd: etcd_member(cluster, this),
             both_nodes: cluster.nodes.iter().flat_map(addresses).collect(),
             reserved_ports: reserved_ports(&cluster.ports),
             rtp_masks: blocks(cluster.ports.rtp_min, cluster.ports.rtp_max),
@@ -118,6 +121,26 @@ impl<'a> Context<'a> {
             demo: &cluster.demo,
         })
     }
+}
+
+/// A member of etcd on a node: where its clients ask, and who they and the other members are.
+#[derive(Serialize)]
+struct EtcdMember {
+    port: u16,
+    hosts: Vec<IpAddr>,
+}
+
+fn etcd_member(cluster: &Cluster, node: &Node) -> Option<EtcdMember> {
+    let endpoints = &cluster.failover.etcd.as_ref()?.endpoints;
+    let own: Vec<IpAddr> = addresses(node).collect();
+    let here = endpoints.iter().find(|e| own.contains(&e.0.ip()))?;
+    let members = endpoints.iter().map(|e| e.0.ip());
+    let peer = cluster.peer_of(&node.name).into_iter().flat_map(addresses);
+    // Nodes have IPv4 addresses alone.
+    let mut hosts: Vec<_> = members.chain(peer).filter(|ip| ip.is_ipv4() && !own.contains(ip)).collect();
+    hosts.sort();
+    hosts.dedup();
+    Some(EtcdMember { port: here.0.port(), hosts })
 }
 
 fn addresses(node: &Node) -> impl Iterator<Item = IpAddr> {

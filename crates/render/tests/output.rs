@@ -151,3 +151,26 @@ fn what_changed_files_ask_for_is_asked_once_and_in_order() {
     }
     assert_eq!(render::in_order(Vec::new()), []);
 }
+
+/// The packet filter opens etcd's ports on a node that has a member, to those alone who have one or ask one.
+#[test]
+fn etcd_is_open_to_the_three_hosts_where_a_member_is() {
+    let mut cluster = common::pair(Shape::Node);
+    let filter = |cluster: &spec::Cluster, node: &str| {
+        let files = common::node(cluster, node);
+        files.into_iter().find(|f| f.path.ends_with("etc/tandem/nftables.conf")).unwrap().contents
+    };
+    assert!(!filter(&cluster, "n1").contains("2380"));
+    let endpoint = |last: u8| spec::Endpoint(([192, 168, 1, last], 2379).into());
+    let mut etcd = spec::Etcd {
+        endpoints: vec![endpoint(101), endpoint(102), endpoint(103)],
+        prefix: spec::Etcd::default_prefix(),
+        user: None,
+    };
+    cluster.failover.etcd = Some(etcd.clone());
+    let rule = "tcp dport { 2379, 2380 } ip saddr { 10.0.0.102, 192.168.1.102, 192.168.1.103 } accept";
+    assert!(filter(&cluster, "n1").contains(rule), "{}", filter(&cluster, "n1"));
+    etcd.endpoints = vec![endpoint(103), endpoint(104), endpoint(105)];
+    cluster.failover.etcd = Some(etcd);
+    assert!(!filter(&cluster, "n1").contains("2380"), "no member is here");
+}
