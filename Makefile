@@ -3,6 +3,7 @@
 # Settings, from the environment or the command line:
 #   RELEASE=trixie            the lab's Debian: trixie or bookworm
 #   LAB=lab LAB_PORT=8080     the lab's name, and its port on 127.0.0.1; others for a second one beside the first
+#   ARBITER=none              who says whether a node of the lab may go on alone: none, etcd or fence (docs/arbiter.md)
 #   TANDEM_DIR=.tandem        becomes a link to the lab's folder, where env is
 #   TANDEM_DEV_DIR=.tandem-dev where the dev node's cluster.yaml, secrets and env are
 #   TANDEM_PORT_OFFSET=0      added to every port of a new dev node: 1000 for a second one beside the first
@@ -15,11 +16,13 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE ?= trixie
 LAB ?= lab
 LAB_PORT ?= 8080
+ARBITER ?= none
 export TANDEM_DIR ?= .tandem
 export TANDEM_DEV_DIR ?= .tandem-dev
 export TANDEM_LAB ?= $(LAB)
 export TANDEM_LAB_RELEASE ?= $(RELEASE)
 export TANDEM_LAB_PORT ?= $(LAB_PORT)
+export TANDEM_LAB_ARBITER ?= $(ARBITER)
 export TANDEM_PORT_OFFSET ?= 0
 
 # What `make test` compiles serves `make up` too: one build from a fresh clone to both.

@@ -7,11 +7,12 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use host::say;
 
+use crate::arbiter::Arbiter;
 use crate::net::{CLIENTS, Net};
 use crate::places::Places;
 use crate::process::MARK;
 use crate::state::State;
-use crate::{LabName, Release, down, fault, forward, net, node, run as programs, status, up};
+use crate::{LabName, Release, down, fault, forward, net, node, power, run as programs, status, up};
 
 /// Most of the delay that makes sense: two seconds each way is a satellite of a satellite.
 const SLOW_MS_MAX: i64 = 2_000;
@@ -50,7 +51,7 @@ pub enum Command {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Power loss.
+    /// Power loss; of `w`, where etcd runs, its member.
     Kill { node: String },
     /// Power again.
     Start { node: String },
@@ -106,6 +107,9 @@ pub enum Command {
         #[arg(long)]
         port: u16,
     },
+    /// Is the power switch behind gw.
+    #[command(hide = true)]
+    Power,
     /// Delays frames of the switch's ports.
     #[command(hide = true)]
     Relay {
@@ -131,6 +135,9 @@ pub struct Up {
     /// A third host, `w`, on both networks.
     #[arg(long)]
     witness: bool,
+    /// Who says whether a node may go on alone; etcd brings the witness.
+    #[arg(long, env = "TANDEM_LAB_ARBITER", value_enum, default_value_t)]
+    arbiter: Arbiter,
     /// On 127.0.0.1, forwarded to the API at the virtual address.
     #[arg(long, env = "TANDEM_LAB_PORT", default_value_t = 8080)]
     port: u16,
@@ -154,8 +161,9 @@ pub struct Link {
 /// What to tell the user.
 pub fn run(lab: &LabName, command: Command) -> Result<()> {
     match command {
-        Command::Up(Up { release, bare, witness, port, debs, link }) => {
-            up::run(lab, &up::Options { release, bare, witness, port, debs, link: link.dir })
+        Command::Up(Up { release, bare, witness, arbiter, port, debs, link }) => {
+            let witness = witness || arbiter == Arbiter::Etcd;
+            up::run(lab, &up::Options { release, bare, witness, arbiter, port, debs, link: link.dir })
         }
         Command::Down { link, purge } => down::run(lab, &link.dir, purge),
         Command::Status { json } => status::run(lab, json),
@@ -179,6 +187,7 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
         Command::Call { json } => call(lab, json),
         Command::Env => env(lab),
         Command::Forward { port } => forward::run(lab, port),
+        Command::Power => power::run(lab),
         Command::Relay { ms, ports } => net::relay::run(&ports, ms),
         Command::CallHere { json } => {
             let env = phones::Env::read(&Places::of(lab).env())?;

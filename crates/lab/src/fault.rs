@@ -2,10 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 
+use crate::arbiter::Arbiter;
+use crate::etcd::WITNESS;
 use crate::net::{self, Host, NODES, Net};
 use crate::places::Places;
 use crate::state::{Cut, State};
-use crate::{LabName, down, lock, node};
+use crate::{LabName, down, etcd, lock, node};
 
 /// Where a filled file system's ballast is.
 const BALLAST: &str = ".tandem-lab-fill";
@@ -28,6 +30,10 @@ const SERVICES: [(&str, &str); 8] = [
 pub fn kill(lab: &LabName, name: &str) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
+    if name == WITNESS && state.arbiter == Arbiter::Etcd {
+        etcd::witness(lab).context("w's etcd is off already")?.kill();
+        return Ok("w: its etcd was killed; its data stay".into());
+    }
     let host = node_named(name)?;
     if node::init(lab, name).is_none() {
         bail!("{name} is off already");
@@ -42,6 +48,15 @@ pub fn kill(lab: &LabName, name: &str) -> Result<String> {
 pub fn start(lab: &LabName, name: &str) -> Result<String> {
     let (_turn, places) = turn(lab)?;
     let mut state = State::existing(&places)?;
+    if name == WITNESS && state.arbiter == Arbiter::Etcd {
+        if etcd::witness(lab).is_some() {
+            bail!("w's etcd runs already");
+        }
+        state.processes.retain(crate::process::Process::lives);
+        state.processes.push(etcd::start_witness(lab, &state.lower, &places)?);
+        state.write(&places)?;
+        return Ok("w: its etcd was started".into());
+    }
     let host = node_named(name)?;
     if node::init(lab, name).is_some() {
         bail!("{name} is on already");

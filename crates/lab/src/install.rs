@@ -42,7 +42,7 @@ pub fn package(lab: &LabName, state: &State, places: &Places, name: &str, debs: 
 }
 
 /// Makes the pair: a cluster on the first node, which the second joins.
-pub fn cluster(lab: &LabName, places: &Places, progress: &Progress) -> Result<()> {
+pub fn cluster(lab: &LabName, state: &State, places: &Places, progress: &Progress) -> Result<()> {
     let [first, second] = NODES;
     let peer = |name: &str| Host::named(name).and_then(|host| host.address(Net::Peer)).unwrap_or_default();
     let service =
@@ -73,6 +73,8 @@ pub fn cluster(lab: &LabName, places: &Places, progress: &Progress) -> Result<()
         "--dir",
         ETC,
     ];
+    let arbiter = state.arbiter.init_words();
+    let init: Vec<&str> = init.into_iter().chain(arbiter.iter().map(String::as_str)).collect();
     logged(lab, places, first, &init, "")?;
     progress.step(format_args!("{first}: tandem apply"));
     logged(lab, places, first, &["tandem", "apply", "--node", first, "--yes"], "")?;

@@ -5,12 +5,14 @@
 //! finds it whatever died meanwhile.
 //!
 //! Architecture invariant: nothing here configures a node. What the package, `tandem apply` and `tandem join` do not do on
-//! a server, they do not do here.
+//! a server, they do not do here. Only what stands beside Tandem is put there by the lab: etcd, for `--arbiter etcd`.
 #![forbid(unsafe_code)]
 
+mod arbiter;
 mod cli;
 mod down;
 mod environment;
+mod etcd;
 pub mod fault;
 mod forward;
 mod image;
@@ -20,6 +22,7 @@ mod name;
 mod net;
 mod node;
 mod places;
+mod power;
 mod preflight;
 mod process;
 mod progress;
@@ -28,6 +31,7 @@ mod state;
 mod status;
 mod up;
 
+pub use arbiter::Arbiter;
 pub use cli::{Command, run};
 pub use name::{LabName, Release};
 pub use net::{CLIENTS, NODES, Net, VIP};

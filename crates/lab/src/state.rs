@@ -5,6 +5,7 @@ use host::files;
 use serde::{Deserialize, Serialize};
 
 use crate::Release;
+use crate::arbiter::Arbiter;
 use crate::places::Places;
 use crate::process::Process;
 
@@ -15,6 +16,8 @@ pub struct State {
     /// Systems only: no package installed, no cluster.
     pub bare: bool,
     pub witness: bool,
+    #[serde(default)]
+    pub arbiter: Arbiter,
     /// On the host's loopback, to the virtual address's API.
     pub port: u16,
     /// Overlayfs' lower folders, the upper one first.

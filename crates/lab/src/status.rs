@@ -4,6 +4,7 @@ use anyhow::Result;
 use host::say;
 use serde_json::json;
 
+use crate::arbiter::Arbiter;
 use crate::net::{NODES, Net, VIP};
 use crate::places::Places;
 use crate::state::State;
@@ -31,7 +32,7 @@ pub fn run(lab: &LabName, as_json: bool) -> Result<()> {
                     "peer": host.address(Net::Peer), "netns": lab.of_host(host.name) })
             })
             .collect();
-        let value = json!({ "lab": lab.as_str(), "release": state.release, "bare": state.bare, "whole": state.whole,
+        let value = json!({ "lab": lab.as_str(), "release": state.release, "bare": state.bare, "arbiter": state.arbiter, "whole": state.whole,
             "media": state.media, "vip": VIP, "port": state.port, "hosts": hosts, "faults": state.faults });
         say!("{}", serde_json::to_string_pretty(&value)?);
         return Ok(());
@@ -42,6 +43,9 @@ pub fn run(lab: &LabName, as_json: bool) -> Result<()> {
         state.release.as_str(),
         if state.whole { "" } else { ", half made" }
     );
+    if state.arbiter != Arbiter::None {
+        say!("  arbiter  {}", state.arbiter.as_str());
+    }
     for host in state.hosts() {
         let address = |net| host.address(net).unwrap_or_default();
         say!("  {:8} {:10} {:15} {}", host.name, power(host.name), address(Net::Service), address(Net::Peer));

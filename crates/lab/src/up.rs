@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use host::{files, say};
 
+use crate::arbiter::{self, Arbiter};
 use crate::image::{self, Debs, Freeswitch, Image};
 use crate::net::{HOSTS, Host, NODES};
 use crate::places::{self, Places};
@@ -20,6 +21,7 @@ pub struct Options {
     /// Systems only.
     pub bare: bool,
     pub witness: bool,
+    pub arbiter: Arbiter,
     pub port: u16,
     /// Where our packages are.
     pub debs: PathBuf,
@@ -33,6 +35,9 @@ pub struct Options {
 /// [`preflight::Impossible`], or what failed; what was made is left to look at, and removed by the next `up` or `down`.
 pub fn run(lab: &LabName, options: &Options) -> Result<()> {
     preflight::possible()?;
+    if options.bare && options.arbiter != Arbiter::None {
+        bail!("bare systems have no failover to decide about; leave out --bare or --arbiter");
+    }
     let progress = Progress::start();
     let places = Places::of(lab);
     let _turn = lock::take(&down::lock_file(lab), &format!("the lab {lab}"))?;
@@ -61,6 +66,7 @@ pub fn run(lab: &LabName, options: &Options) -> Result<()> {
         release: options.release,
         bare: options.bare,
         witness: options.witness,
+        arbiter: options.arbiter,
         port: options.port,
         lower: image.lower.clone(),
         media: if matches!(freeswitch, Freeswitch::Host { .. }) { "freeswitch" } else { "double" }.into(),
@@ -76,6 +82,8 @@ pub fn run(lab: &LabName, options: &Options) -> Result<()> {
     state.write(&places)?;
     environment::link(&places, &options.link)?;
     systems(lab, &mut state, &places, &image, &progress)?;
+    arbiter::start(lab, &mut state, &places, &progress)?;
+    state.write(&places)?;
     if !options.bare {
         if let Freeswitch::Absent(why) = &freeswitch {
             progress.step(format_args!("{why}: the media double, a test program, stands in for FreeSWITCH"));
@@ -83,7 +91,7 @@ pub fn run(lab: &LabName, options: &Options) -> Result<()> {
         let debs = debs.context("no packages")?;
         progress.step("n1, n2: installing the package");
         both(|name| install::package(lab, &state, &places, name, &debs))?;
-        install::cluster(lab, &places, &progress)?;
+        install::cluster(lab, &state, &places, &progress)?;
         state.processes.push(forward::start(lab, &places, options.port)?);
         environment::write(&environment::of(lab, &state, &places)?, &places)?;
     }
@@ -173,11 +181,12 @@ fn runs_already(lab: &LabName, options: &Options, places: &Places) -> Result<boo
         say!("the lab of before is gone; was this machine restarted? Making a new one");
         return Ok(false);
     }
-    if (state.release, state.bare) != (options.release, options.bare) {
+    if (state.release, state.bare, state.arbiter) != (options.release, options.bare, options.arbiter) {
         bail!(
-            "a lab of {} ({}) runs already; take it down first ('tandem lab down'), or name another with --lab and --port",
+            "a lab of {} ({}, arbiter {}) runs already; take it down first ('tandem lab down'), or name another with --lab and --port",
             state.release.as_str(),
-            if state.bare { "bare" } else { "whole" }
+            if state.bare { "bare" } else { "whole" },
+            state.arbiter.as_str()
         );
     }
     if !state.bare && !forwarder_lives(lab) {
@@ -220,6 +229,12 @@ fn tell(lab: &LabName, state: &State, places: &Places) {
             "FreeSWITCH, this machine's"
         }
     );
+    let arbiter = match state.arbiter {
+        Arbiter::None => "none: a primary without its standby waits for a person",
+        Arbiter::Fence => "fence: a power switch behind gw",
+        Arbiter::Etcd => "etcd on n1, n2 and w",
+    };
+    say!("  arbiter  {arbiter}");
     say!("  API      http://127.0.0.1:{}   key and phones in {}", state.port, places.env().display());
     say!("  try      make call · tandem lab exec n1 tandem status · tandem lab kill n1");
 }

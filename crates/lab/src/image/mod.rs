@@ -28,6 +28,8 @@ const MAKE_PACKAGES: &str = include_str!("packages.sh");
 /// What a server has before anything of ours: systemd, a network, a way in, Python for Ansible; and libfaketime.
 const BASE_PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,nftables,procps,ca-certificates,\
     openssh-server,openssh-client,rsync,python3,python3-apt,curl,libfaketime,less,iputils-arping,tcpdump";
+/// An arbiter of the failover: 8 MB, and a lab made without it shares the image of one with it.
+const ETCD: &str = "etcd-server";
 /// The disk of a node's data. Sparse: it takes what is written.
 const VAR_SIZE: &str = "4G";
 /// How often a long step shows that it lives.
@@ -57,6 +59,11 @@ struct Plan {
 impl Plan {
     fn of(release: Release, relations: &[String]) -> Self {
         let cache = places::cache(release);
+        // Beside what ours depend on; it is asked for by nobody and started by `--arbiter etcd` alone.
+        let relations: Vec<String> = match relations {
+            [] => Vec::new(),
+            ours => ours.iter().cloned().chain([ETCD.into()]).collect(),
+        };
         let base = cache.join(format!("base-{}", key(&[BASE_PACKAGES])));
         let relations = relations.join(", ");
         let key = key(&[BASE_PACKAGES, VAR_SIZE, &relations, MAKE_PACKAGES]);
