@@ -76,6 +76,11 @@ impl Etcd {
         if voting < ETCD_MEMBERS_MIN { Err(Error::TooFewMembers(voting)) } else { Ok(voting) }
     }
 
+    /// Of the etcd that answered: members that say different ones would decide apart. None before an answer.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.gateway.cluster_id()
+    }
+
     async fn put_if(&self, when: Value, to: &Register) -> Result<bool> {
         let then = vec![
             wire::put(&self.key("epoch"), &to.epoch.to_string()),

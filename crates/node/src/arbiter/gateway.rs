@@ -74,6 +74,10 @@ impl Gateway {
         Err(said.join("; "))
     }
 
+    pub fn cluster_id(&self) -> Option<String> {
+        self.cluster_id.get().cloned()
+    }
+
     fn ask_one<T: DeserializeOwned>(
         &self,
         endpoint: &Endpoint,

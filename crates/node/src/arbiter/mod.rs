@@ -22,7 +22,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why there is no answer. None of these is a no.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("etcd does not answer ({0}); look at 'etcdctl endpoint status' on its hosts")]
+    #[error("etcd does not answer ({0}); look at 'journalctl -u etcd' on its hosts")]
     Away(String),
     #[error(
         "etcd has {0} voting members: with two members either's death stops both; add a third host, or write 'arbiter: none'"

@@ -1,5 +1,6 @@
 //! The table of checks, in the order an installation goes.
 
+mod arbiter;
 mod files;
 mod machine;
 mod network;
@@ -41,6 +42,8 @@ pub const ALL: &[Check] = &[
     check("replication", platform::replication),
     check("redis", platform::redis),
     check("vip", platform::vip),
+    check("gateway", arbiter::gateway),
+    check("arbiter", arbiter::arbiter),
     check("kamailio", platform::kamailio),
     check("freeswitch", platform::freeswitch),
     check("voip-admin", platform::voip_admin),

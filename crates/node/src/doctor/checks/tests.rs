@@ -1,3 +1,4 @@
+use super::super::facts::{Arbiters, Endpoint, EtcdFacts, Gateway, Program};
 use super::super::facts::{Backlog, FileState, FileStatus, Files, KernelSetting, Listener, System};
 use super::*;
 use crate::status::{judge, well};
@@ -58,8 +59,56 @@ fn facts() -> Facts {
         files: Ok(Files { written: 40, ..Files::default() }),
         backlogs: vec![Backlog { of: "CDRs", folder: "/var/spool/x".into(), files: Ok(0) }],
         freeswitch: None,
+        arbiters: Arbiters {
+            etcd: Some(etcd()),
+            fence: Some(Program { path: "/sbin/off".into(), problems: Vec::new() }),
+            gateway: Some(Gateway {
+                address: [198, 18, 77, 1].into(),
+                neighbour: Ok(("02:00:00:00:00:01".into(), "REACHABLE".into())),
+            }),
+        },
         place,
     }
+}
+
+fn etcd() -> EtcdFacts {
+    let endpoint = |last: u8| Endpoint {
+        at: format!("http://198.18.77.{last}:2379"),
+        answer: Ok(std::time::Duration::from_millis(3)),
+        cluster: Some("7".into()),
+    };
+    EtcdFacts {
+        members: Ok(3),
+        register: Ok(Some(fsm::Register { epoch: 4, owner: "n1".into() })),
+        endpoints: vec![endpoint(11), endpoint(12), endpoint(13)],
+    }
+}
+
+#[test]
+fn arbiters_are_judged_when_they_are_chosen() {
+    type Spoil = fn(&mut EtcdFacts);
+    let cases: &[(Option<Level>, Spoil)] = &[
+        (None, |_| {}),
+        (Some(Level::Warn), |e| e.endpoints[1].answer = Err("no answer".into())),
+        (Some(Level::Warn), |e| e.register = Ok(None)),
+        (Some(Level::Fail), |e| e.register = Err("something else".into())),
+        (Some(Level::Fail), |e| e.members = Err("2 voting members".into())),
+        (Some(Level::Fail), |e| e.endpoints[2].cluster = Some("8".into())),
+    ];
+    for (number, (level, spoil)) in cases.iter().enumerate() {
+        let mut facts = facts();
+        facts.place.cluster.failover.arbiter = spec::Arbiter::Etcd;
+        spoil(facts.arbiters.etcd.as_mut().unwrap());
+        let found = ill(&facts).into_iter().find(|(name, ..)| *name == "arbiter").map(|(_, level, _)| level);
+        assert_eq!(found, *level, "case {number}");
+    }
+    let mut facts = facts();
+    facts.place.cluster.failover.arbiter = spec::Arbiter::Fence;
+    assert_eq!(ill(&facts), vec![]);
+    facts.arbiters.fence.as_mut().unwrap().problems.push("belongs to user 33".into());
+    facts.arbiters.gateway.as_mut().unwrap().neighbour = Err("no answer to ARP".into());
+    let levels: Vec<_> = ill(&facts).into_iter().map(|(name, level, _)| (name, level)).collect();
+    assert_eq!(levels, [("gateway", Level::Fail), ("arbiter", Level::Fail)]);
 }
 
 /// The worst level of each check that is not well, with its first words.

@@ -1,5 +1,6 @@
 //! What the checks judge. Gathered all at once, every question with a limit.
 
+mod arbiter;
 mod backlog;
 mod files;
 mod freeswitch;
@@ -12,6 +13,9 @@ use nix::unistd::Uid;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+pub use arbiter::{Arbiters, Etcd as EtcdFacts};
+#[cfg(test)]
+pub use arbiter::{Endpoint, Gateway, Program};
 pub use backlog::Backlog;
 pub use files::{FileState, FileStatus, Files};
 pub use freeswitch::FreeSwitch;
@@ -36,6 +40,7 @@ pub struct Facts {
     pub listeners: Result<Vec<Listener>, String>,
     pub files: Result<Files, String>,
     pub backlogs: Vec<Backlog>,
+    pub arbiters: Arbiters,
     /// None where there is no FreeSWITCH to ask.
     pub freeswitch: Option<Result<FreeSwitch, String>>,
 }
@@ -43,13 +48,14 @@ pub struct Facts {
 impl Facts {
     pub async fn gather(place: Place) -> Self {
         let (for_files, for_backlog) = (place.clone(), place.clone());
-        let (report, system, listeners, files, backlogs, freeswitch) = tokio::join!(
+        let (report, system, listeners, files, backlogs, freeswitch, arbiters) = tokio::join!(
             status::report(&place),
             system::look(&place),
             listeners::ask(),
             blocking(move || files::look(&for_files)),
             blocking(move || Ok(backlog::look(&for_backlog))),
             freeswitch::ask(&place),
+            arbiter::look(&place),
         );
         Self {
             is_root: Uid::effective().is_root(),
@@ -59,6 +65,7 @@ impl Facts {
             files,
             backlogs: backlogs.unwrap_or_default(),
             freeswitch,
+            arbiters,
             place,
         }
     }
