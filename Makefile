@@ -45,7 +45,7 @@ help: ## this list
 	@echo "Tandem: two servers, one phone platform"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
-up: deb ## install what is missing, build, and make two Debian nodes on this machine (RELEASE=trixie|bookworm)
+up: deb ## install what is missing, build, and make two Debian nodes on this machine (RELEASE=trixie|bookworm, ARBITER=none|etcd|fence)
 	@$(TANDEM) lab up
 
 dev: build ## one all-in-one node on loopback instead: no root, no systemd, no second node
