@@ -37,6 +37,8 @@ LAB_IS_UP = [ -e $(TANDEM_DIR)/state.json ]
 # The lab and its images belong to the machine: whoever has a dev node only takes nobody's down. After an `up` that broke
 # there may be no link yet.
 LAB_IS_OURS = [ -L $(TANDEM_DIR) ] || [ ! -e $(TANDEM_DEV_DIR) -a "$$(id -u)" = 0 ]
+# `up` makes what ARBITER says; what is up already is only refused where another was asked for.
+ASKED_ARBITER = $(if $(filter-out file,$(origin ARBITER)),--arbiter $(ARBITER))
 BINS := --package tandem --package voipadmind --package media-double --bins
 
 .PHONY: help up dev down purge status logs call load demo faults chaos lab-test test model soak check bench-directory build deb test-ansible prerequisites
@@ -72,15 +74,15 @@ call: $(TANDEM) ## two phones register and call each other and a queue; the call
 load: $(TANDEM) ## CALLS=100 calls at once through the running platform, each accounted for (docs/load.md)
 	@$(TANDEM) load --calls $(or $(CALLS),100) $(if $(wildcard $(TANDEM_DIR)/state.json),,--dir $(TANDEM_DEV_DIR))
 
-demo: $(TANDEM) ## calls run, the active node is killed, then the standby: what stops, what moves, what is lost (about 2 minutes)
-	@$(TANDEM) lab demo
+demo: $(TANDEM) ## calls run, the active node is killed, then the standby: what stops, what moves, what is lost (2 minutes; CALLS=6)
+	@$(TANDEM) lab demo $(if $(CALLS),--calls $(CALLS))
 
 faults: $(TANDEM) ## every fault of the table, REPEAT=1 times each; CASE=active-dies for one; writes docs/faults.md
-	@$(TANDEM) lab faults --repeat $(or $(REPEAT),1) $(if $(ARBITER),--arbiter $(ARBITER)) \
+	@$(TANDEM) lab faults --repeat $(or $(REPEAT),1) $(ASKED_ARBITER) \
 	$(if $(CASE),--case $(CASE),--report docs/faults.md)
 
 chaos: $(TANDEM) ## N=100 random faults in a row, the same for the same SEED; ARBITER=etcd insists on that lab
-	@$(TANDEM) lab chaos -n $(or $(N),100) $(if $(SEED),--seed $(SEED)) $(if $(ARBITER),--arbiter $(ARBITER))
+	@$(TANDEM) lab chaos -n $(or $(N),100) $(if $(SEED),--seed $(SEED)) $(ASKED_ARBITER)
 
 lab-test: build ## the lab's tests on RELEASE
 	@scripts/package $(TARGET) $(PROFILE)

@@ -8,11 +8,18 @@ use lab::{NODES, Net, fault};
 use crate::interrupt::pause;
 use crate::pair::Pair;
 
+/// Its own bound is shorter.
+const SWITCHOVER_S: &str = "100";
+/// etcd's third member is there.
+const WITNESS: &str = "w";
+
 /// Who: as they were when the case began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Active,
     Standby,
+    /// etcd's third member: power only.
+    Witness,
 }
 
 /// Networks of a cut.
@@ -84,12 +91,13 @@ impl<'a> Act<'a> {
     fn node(&self, who: Who) -> usize {
         match who {
             Who::Active => self.active,
-            Who::Standby => 1 - self.active,
+            // The witness is no node: it has a name only.
+            Who::Standby | Who::Witness => 1 - self.active,
         }
     }
 
     fn name(&self, who: Who) -> &'static str {
-        NODES[self.node(who)]
+        if who == Who::Witness { WITNESS } else { NODES[self.node(who)] }
     }
 
     /// `media` is whichever there is.
@@ -136,7 +144,7 @@ impl<'a> Act<'a> {
                 fault::clock(lab, self.name(who), service, offset)
             }
             Step::Switchover(who) => {
-                let said = self.pair.shell(self.node(who), "tandem switchover 2>&1");
+                let said = self.pair.shell_for(self.node(who), SWITCHOVER_S, "tandem switchover 2>&1");
                 said.map(|said| said.trim().to_owned())
             }
             Step::Sql(who, sql) => self.pair.sql(self.node(who), sql).map(|_| "SQL".into()),
@@ -192,6 +200,10 @@ impl<'a> Act<'a> {
                 );
                 self.pair.shell(node, &script)?;
             }
+        }
+        if self.pair.settings.arbiter == "etcd" {
+            // An error is that it is on already.
+            let _on = fault::start(&self.pair.lab, WITNESS);
         }
         for (node, name) in NODES.into_iter().enumerate() {
             if !self.pair.is_on(node) {

@@ -7,7 +7,7 @@ use crate::act::Step::{
     self, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss, PowerOff,
     PowerOn, Slow, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
 };
-use crate::act::Who::{Active, Standby};
+use crate::act::Who::{Active, Standby, Witness};
 
 /// What must come of a case while the fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Expect {
     Serves,
     /// SIP is served; with arbiter none writes wait, and status says what to type. With one they resume.
     WritesWait,
+    /// Who is there may not serve alone: no write is acknowledged until the other is back.
+    Refuses,
     /// Nothing but what is asked of all: the fault leaves no node that may serve.
     Safe,
 }
@@ -34,15 +36,26 @@ pub struct Case {
     pub quick: bool,
     /// Chaos draws it.
     pub random: bool,
+    /// Only where this is the arbiter.
+    pub arbiter: Option<&'static str>,
 }
 
 const fn case(name: &'static str, about: &'static str, steps: &'static [Step], expect: Expect) -> Case {
-    Case { name, about, steps, expect, quick: false, random: true }
+    Case { name, about, steps, expect, quick: false, random: true, arbiter: None }
 }
 
 impl Case {
     const fn quick(self) -> Self {
         Self { quick: true, ..self }
+    }
+
+    const fn with(self, arbiter: &'static str) -> Self {
+        Self { arbiter: Some(arbiter), ..self }
+    }
+
+    /// Whether a lab with this arbiter can have it.
+    pub fn fits(&self, arbiter: &str) -> bool {
+        self.arbiter.is_none_or(|only| only == arbiter)
     }
 
     /// Too long, or too unlike a fault, for a draw.
@@ -78,14 +91,14 @@ pub const CASES: &[Case] = &[
     case(
         "standby-then-active-old-standby-returns",
         "the standby dies, the active node dies, the old standby returns alone: it may not serve",
-        &[PowerOff(Standby), WaitMs(3_000), PowerOff(Active), PowerOn(Standby), WaitMs(8_000)],
-        Expect::Safe,
+        &[PowerOff(Standby), WaitMs(3_000), PowerOff(Active), PowerOn(Standby)],
+        Expect::Refuses,
     ),
     case(
         "failover-then-new-active-dies-old-returns",
         "a failover, then the new active node dies and the old one returns alone: it may not serve",
-        &[PowerOff(Active), WaitMs(6_000), PowerOff(Standby), PowerOn(Active), WaitMs(8_000)],
-        Expect::Safe,
+        &[PowerOff(Active), WaitMs(6_000), PowerOff(Standby), PowerOn(Active)],
+        Expect::Refuses,
     ),
     case(
         "agent-dies-in-take-over",
@@ -268,6 +281,23 @@ pub const CASES: &[Case] = &[
         &[Clock(Active, "voipadmind", "+1h"), WaitMs(4_000)],
         Expect::Serves,
     ),
+    // The arbiter.
+    case(
+        "witness-dies",
+        "etcd's third member dies: nothing changes",
+        &[PowerOff(Witness), WaitMs(3_000)],
+        Expect::Stays,
+    )
+    .with("etcd"),
+    case(
+        "witness-dies-then-active",
+        "the third member and the active node die: one member of three may decide nothing",
+        &[PowerOff(Witness), WaitMs(2_000), PowerOff(Active)],
+        Expect::Refuses,
+    )
+    .with("etcd"),
+    case("active-etcd-killed", "kill -9 of the active node's etcd", &[Kill(Active, "etcd")], Expect::Stays)
+        .with("etcd"),
     // By hand.
     case("switchover", "tandem switchover", &[Switchover(Active)], Expect::Moves).quick(),
     case(

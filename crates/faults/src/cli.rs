@@ -19,11 +19,16 @@ use crate::run_case::{self, Ran, WHOLE};
 use crate::written;
 
 const REPEATS_MAX: u32 = 1_000;
+const CALLS_MAX: i64 = 800;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Calls run and the active node is killed; then the standby. What stops, what moves, what is lost (nothing).
-    Demo,
+    Demo {
+        /// Between phones, at once.
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=CALLS_MAX))]
+        calls: u32,
+    },
     /// Every fault of the table, judged; fails if anything acknowledged is lost or twice, or two nodes acknowledged.
     Faults {
         /// One of them; may be repeated.
@@ -88,10 +93,11 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
     interrupt::catch()?;
     let pair = Pair::of(lab)?;
     match command {
-        Command::Demo => demo::run(&pair),
+        Command::Demo { calls } => demo::run(&pair, calls),
         Command::Faults { case, repeat, quick, list: _, report, arbiter } => {
             arbiter.check(&pair)?;
-            let cases = chosen(&case, quick)?;
+            let mut cases = chosen(&case, quick)?;
+            cases.retain(|case| case.fits(&pair.settings.arbiter));
             let cases: Vec<&Case> = (0..repeat).flat_map(|_| cases.iter().copied()).collect();
             all(&pair, &cases, "tandem lab faults", report)
         }
@@ -99,7 +105,12 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
             arbiter.check(&pair)?;
             let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 % 1_000_000);
             say!("{n} faults, seed {seed}, arbiter {}", pair.settings.arbiter);
-            all(&pair, &draw(seed, n), &format!("tandem lab chaos -n {n} --seed {seed}"), None)
+            all(
+                &pair,
+                &draw(seed, n, &pair.settings.arbiter),
+                &format!("tandem lab chaos -n {n} --seed {seed}"),
+                None,
+            )
         }
     }
 }

@@ -19,13 +19,13 @@ use crate::timeline;
 use crate::verdict::{Verdict, gap};
 use crate::written;
 
-/// Calls at once, and how many a second are made.
-const CALLS: u32 = 6;
-const CALLS_PER_SECOND: u32 = 3;
+/// All calls are made within this time, whatever their number.
+const RAMP_S: u32 = 20;
+const CALLS_PER_SECOND_MIN: u32 = 3;
 /// They last over both deaths.
 const HOLD_S: u32 = 75;
-/// Phones register and all calls are made.
-const CALLS_UP: Duration = Duration::from_secs(6);
+/// Phones register.
+const REGISTER: Duration = Duration::from_secs(4);
 /// The load ends by itself long before.
 const CALLS_END: Duration = Duration::from_secs(240);
 /// Good answers after the take-over, and writes that wait.
@@ -33,15 +33,15 @@ const LOOK: Duration = Duration::from_secs(2);
 const WAITS: Duration = Duration::from_secs(6);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs it.
+/// Runs it with so many calls at once.
 ///
 /// # Errors
 /// The pair did not keep what it promises, or is not whole. What was broken is mended.
-pub fn run(pair: &Pair) -> Result<()> {
+pub fn run(pair: &Pair, calls: u32) -> Result<()> {
     Act::new(pair, 0, 0).mend()?;
     let whole = pair.wait_whole(WHOLE)?;
     written::prepare(pair, whole.active)?;
-    let ended = play(pair, whole);
+    let ended = play(pair, whole, calls);
     if ended.is_err() {
         Act::new(pair, whole.active, 0).mend()?;
     }
@@ -51,18 +51,19 @@ pub fn run(pair: &Pair) -> Result<()> {
     ended
 }
 
-fn play(pair: &Pair, whole: Whole) -> Result<()> {
+fn play(pair: &Pair, whole: Whole, count: u32) -> Result<()> {
     let (active, standby) = (NODES[whole.active], NODES[1 - whole.active]);
     title(&format!("{active} is active, {standby} is standby, epoch {}", whole.epoch));
     let mut probes = Probes::start(&pair.env)?;
     begin(&mut probes)?;
-    let mut calls = Calls::start(pair)?;
+    let cps = count.div_ceil(RAMP_S).max(CALLS_PER_SECOND_MIN);
+    let mut calls = Calls::start(pair, count, cps)?;
     say!(
-        "  phones register and make {CALLS} calls through {}; clients write 10 changes a second",
+        "  phones register and make {count} calls through {}; clients write 10 changes a second",
         pair.env.sip
     );
     say!("  through the API, 20 SQL commits and 20 call records, and send 20 SIP requests");
-    calls.wait(CALLS_UP)?;
+    calls.wait(REGISTER + Duration::from_secs(u64::from(count.div_ceil(cps))))?;
     take_over(pair, &mut probes, whole)?;
 
     title(&format!("{active} gets power again"));
@@ -208,13 +209,13 @@ impl Drop for Calls {
 }
 
 impl Calls {
-    fn start(pair: &Pair) -> Result<Self> {
+    fn start(pair: &Pair, count: u32, cps: u32) -> Result<Self> {
         let clients = &pair.env.lab.as_ref().context("no lab")?.client_netns;
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", clients])
             .arg(std::env::current_exe().context("finding this program")?);
-        command.arg("load").args(["--calls", &CALLS.to_string(), "--cps", &CALLS_PER_SECOND.to_string()]);
+        command.arg("load").args(["--calls", &count.to_string(), "--cps", &cps.to_string()]);
         command.args(["--hold", &HOLD_S.to_string(), "--mix", "direct=100,queue=0,ivr=0", "--json", "--env"]);
         command.arg(lab::env_file(&pair.lab));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -34,7 +34,7 @@ impl Floor {
         let said = pair.shell(standby, PROMOTE).context("measuring a promotion")?;
         let promotion = median(said.lines().filter_map(|line| line.trim().parse().ok()).collect());
         let promotion = Duration::from_millis(promotion.with_context(|| format!("no promotion: {said}"))?);
-        Ok(Self { detection: pair.settings.detection(), promotion, vrrp: vrrp() })
+        Ok(Self { detection: pair.settings.detection, promotion, vrrp: vrrp() })
     }
 }
 

@@ -21,31 +21,19 @@ pub struct Pair {
     pub settings: Settings,
 }
 
-/// What `cluster.yaml` says of the failover; the rest is the platform's default.
+/// What `cluster.yaml` says of the failover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// none, fence or etcd.
     pub arbiter: String,
-    pub heartbeat_ms: u32,
-    pub heartbeat_misses: u32,
+    /// Until a silent peer counts as gone.
+    pub detection: Duration,
 }
 
 impl Settings {
-    fn of(yaml: &str) -> Self {
-        let value = |key: &str| {
-            let line = yaml.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'));
-            line.map(|value| value.split('#').next().unwrap_or_default().trim().to_owned())
-        };
-        let number = |key: &str, or| value(key).and_then(|value| value.parse().ok()).unwrap_or(or);
-        Self {
-            arbiter: value("arbiter").unwrap_or_else(|| "none".into()),
-            heartbeat_ms: number("heartbeat_ms", 100),
-            heartbeat_misses: number("heartbeat_misses", 5),
-        }
-    }
-
-    /// Until a silent peer counts as gone.
-    pub fn detection(&self) -> Duration {
-        Duration::from_millis(u64::from(self.heartbeat_ms) * u64::from(self.heartbeat_misses))
+    fn of(yaml: &str) -> Result<Self> {
+        let failover = spec::Cluster::parse("cluster.yaml", yaml)?.failover;
+        Ok(Self { arbiter: failover.arbiter.as_str().to_owned(), detection: failover.detection() })
     }
 }
 
@@ -144,17 +132,19 @@ impl Pair {
         if lab::state(lab)?.bare {
             bail!("the lab {lab} is bare: nothing in it can fail over");
         }
-        let env = lab::env(lab)?;
-        let mut pair = Self { lab: lab.clone(), env, settings: Settings::of("") };
-        let yaml =
-            NODES.iter().find_map(|node| lab::run_in(lab, node, &["cat", "/etc/tandem/cluster.yaml"]).ok());
-        pair.settings = Settings::of(&yaml.context("no node of the lab is on; 'tandem lab start n1'")?);
-        Ok(pair)
+        let read = |node: &&str| lab::run_in(lab, node, &["cat", "/etc/tandem/cluster.yaml"]).ok();
+        let yaml = NODES.iter().find_map(read).context("no node of the lab is on; 'tandem lab start n1'")?;
+        Ok(Self { lab: lab.clone(), env: lab::env(lab)?, settings: Settings::of(&yaml)? })
     }
 
     /// Runs a script in a node, for a bounded time.
     pub fn shell(&self, node: usize, script: &str) -> Result<String> {
-        lab::run_in(&self.lab, NODES[node], &["timeout", "--kill-after=1", COMMAND_S, "sh", "-c", script])
+        self.shell_for(node, COMMAND_S, script)
+    }
+
+    /// As [`Self::shell`], with a bound of its own.
+    pub fn shell_for(&self, node: usize, seconds: &str, script: &str) -> Result<String> {
+        lab::run_in(&self.lab, NODES[node], &["timeout", "--kill-after=1", seconds, "sh", "-c", script])
     }
 
     /// SQL as the superuser. Every text is ours.
@@ -255,15 +245,6 @@ pub mod tests {
             let said = whole(&seen).unwrap_err();
             assert!(said.contains(lack), "{said}");
         }
-    }
-
-    #[test]
-    fn settings_are_read_where_they_are_written() {
-        let yaml = "failover:\n  # arbiter: fence\n  arbiter: etcd # of three\n  heartbeat_ms: 200\n";
-        let settings = Settings::of(yaml);
-        assert_eq!((settings.arbiter.as_str(), settings.heartbeat_ms), ("etcd", 200));
-        assert_eq!(settings.detection(), Duration::from_secs(1));
-        assert_eq!(Settings::of("").arbiter, "none");
     }
 
     #[test]

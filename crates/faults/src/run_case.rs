@@ -181,6 +181,13 @@ fn during(
                 during.broken.push("status does not say what to type".into());
             }
         }
+        Expect::Refuses => {
+            pause(WAITS)?;
+            during.cure = cure(pair);
+            if probes.look().0.iter().any(|s| s.probe.is_write() && s.sent > from && s.is_good()) {
+                during.broken.push("a node that may not serve alone acknowledged a write".into());
+            }
+        }
         Expect::Safe => {
             pause(SHOWS)?;
             let (samples, _) = probes.look();
