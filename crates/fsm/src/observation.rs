@@ -1,5 +1,6 @@
 //! What a node sees when it decides. Plain data: who gathers it, and how often, is the agent's business.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Memory, Point, State};
@@ -40,10 +41,13 @@ pub struct Heard {
     pub answers: Option<Uuid>,
     /// It is there, but its PostgreSQL died and does not come back.
     pub postgres_failed: bool,
+    /// Its PostgreSQL does not run: what a demoted node says when its last log is sent.
+    pub postgres_stopped: bool,
 }
 
 /// The primary's word to its standby that the join `at` is proven and durable: up to `lsn` all is acknowledged by both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Grant {
     pub at: Point,
     pub lsn: Lsn,
@@ -69,6 +73,8 @@ pub enum Names {
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pub running: bool,
+    /// It runs, and has answered nobody for longer than its bound: frozen, or its disk is.
+    pub hung: bool,
     /// The data directory is whole: no copy or rewind into it was interrupted.
     pub complete: bool,
     /// `standby.signal` is there (stopped), or the server is in recovery (running).

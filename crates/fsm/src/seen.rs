@@ -32,7 +32,8 @@ impl<'a> Seen<'a> {
     pub fn gone(&self) -> bool {
         self.peer().is_none_or(|heard| {
             let deaf = !heard.echoes_me && !broken!(self.config, NoEcho);
-            deaf || heard.postgres_failed || heard.state.role == Role::Demoted
+            let stepped_down = heard.state.role == Role::Demoted && heard.postgres_stopped;
+            deaf || heard.postgres_failed || stepped_down
         })
     }
 

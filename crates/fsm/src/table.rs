@@ -85,6 +85,9 @@ pub const TABLE: &[Row] = &[
     write("boot", 2, From::Any, |s| s.flag_of_another_boot() && s.arbiter() != Arbiter::Etcd && !broken!(s.config, FlagSurvivesReboot),
         To::GivenUp, "this node rebooted: it no longer knows that it may take over, and gives the join up"),
 
+    act("hung", 12, From::Any, |s| s.postgres().running && s.postgres().hung, |_| vec![Action::StopPostgres],
+        "PostgreSQL runs and answers nobody: it is stopped, and started anew where the role asks for it"),
+
     // ---- hold: PostgreSQL stopped, data kept, a person asked
     act("hold: no address", 14, From::Hold, |s| s.observed.vip.offered, |_| vec![Action::VipDrop],
         "a held node has no virtual address"),
@@ -252,6 +255,8 @@ pub const TABLE: &[Row] = &[
     act("standby: maintained", 6, From::Standby, |s| s.observed.maintenance, |_| vec![], "maintenance"),
     act("standby: no address", 14, From::Standby, |s| s.observed.vip.offered && !broken!(s.config, VipOnSilence), |_| vec![Action::VipDrop],
         "a standby has no virtual address"),
+    act("standby: redis", 15, From::Standby, |s| s.observed.redis == Redis::Master && s.my_primary().is_some(), |_| vec![Action::RedisReplica],
+        "a standby that was just joined: Redis becomes the master's replica"),
     act("standby: start", 3, From::Standby, |s| s.stopped() && s.postgres().complete && s.postgres().standby,
         |s| vec![Action::WriteInclude(Include { names: Names::Empty, upstream: Some(s.state.at()), clients: false }), Action::StartPostgres { standby: true }],
         "PostgreSQL starts as standby"),

@@ -21,7 +21,14 @@ fn standby() -> State {
 }
 
 fn heard(state: State) -> Heard {
-    Heard { state, boot_id: Uuid::from_u128(2), echoes_me: true, answers: Some(BOOT), postgres_failed: false }
+    Heard {
+        state,
+        boot_id: Uuid::from_u128(2),
+        echoes_me: true,
+        answers: Some(BOOT),
+        postgres_failed: false,
+        postgres_stopped: false,
+    }
 }
 
 /// A node whose PostgreSQL runs as `state` says, beside `peer`.
@@ -34,6 +41,7 @@ fn observed(state: &State, peer: Option<State>) -> Observation {
         grant: None,
         postgres: Postgres {
             running: true,
+            hung: false,
             complete: true,
             standby,
             names: if standby { Names::Empty } else { Names::Peer(AT) },
@@ -135,4 +143,26 @@ fn a_solo_node_never_rejoins_by_itself() {
     seen.vip.offered = false;
     let decision = step(&paired, &seen, &Config::new("n2", Arbiter::None));
     assert_eq!((decision.next.role, decision.next.epoch), (Role::Rejoining, 3));
+}
+
+#[test]
+fn a_demoted_primary_is_followed_when_its_last_log_is_sent_and_not_before() {
+    let state = standby();
+    let config = Config::new("n1", Arbiter::None);
+    let demoted = State { role: Role::Demoted, ..primary() };
+    let mut seen = observed(&state, Some(demoted));
+    assert_eq!(step(&state, &seen, &config).row, "standby: steady");
+    if let Some(peer) = &mut seen.peer {
+        peer.postgres_stopped = true;
+    }
+    assert_eq!(step(&state, &seen, &config).row, "take-over");
+}
+
+#[test]
+fn a_frozen_server_is_stopped_whatever_the_role() {
+    for state in [primary(), standby()] {
+        let mut seen = observed(&state, None);
+        seen.postgres.hung = true;
+        assert_eq!(step(&state, &seen, &Config::new("n1", Arbiter::None)).actions, [Action::StopPostgres]);
+    }
 }

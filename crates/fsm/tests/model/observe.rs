@@ -103,6 +103,8 @@ pub fn heard(node: usize, says: &Says, echoes_me: bool) -> Heard {
         echoes_me,
         answers: (says.answers > 0).then(|| boot_id(says.answers)),
         postgres_failed: false,
+        // At any time: what a take-over before the last log was sent may do is among what is checked.
+        postgres_stopped: true,
     }
 }
 
@@ -143,6 +145,7 @@ fn postgres(world: &World, node: usize) -> Postgres {
     };
     Postgres {
         running: pg.running,
+        hung: false,
         complete: pg.complete,
         standby: pg.signal,
         names: match pg.names {
