@@ -30,6 +30,9 @@ pub use layout::{Found, Layout, Paths, Users};
 pub use machine::{Cores, Machine, MemoryMax, Sizes};
 pub use manifest::{Do, Of, Template, When, templates};
 
+/// `hba_file` of a node's PostgreSQL, beside its `pg_hba.conf`: the agent copies that there, or `pg_hba_closed.conf`.
+pub const HBA_NOW: &str = "tandem_hba.conf";
+
 /// One file of a node's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedFile {
