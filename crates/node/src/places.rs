@@ -61,6 +61,11 @@ impl Places {
         self.lib().join("tokens.json")
     }
 
+    /// Is there while this standby's engines are to stay down.
+    pub fn maintenance(&self) -> PathBuf {
+        self.lib().join("maintenance")
+    }
+
     /// A join that is under way.
     pub fn joining(&self) -> PathBuf {
         self.lib().join("join.json")
@@ -74,6 +79,11 @@ impl Places {
     /// 1 where keepalived may hold the virtual address; 0 or absent: it may not.
     pub fn role(&self) -> PathBuf {
         self.run().join("role")
+    }
+
+    /// The agent's control socket.
+    pub fn control(&self) -> PathBuf {
+        self.run().join("agent.sock")
     }
 
     /// The agent's snapshot of this node.

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use fsm::Role;
+use fsm::{Redis, Role};
 use host::files::{self, Owner};
+use redis::aio::MultiplexedConnection;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use tokio::time::timeout;
 
 use crate::config::Config;
 
 const ANSWER: Duration = Duration::from_secs(2);
+/// A frozen Redis holds up no decision.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// Whom Redis follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +25,17 @@ pub enum Follows {
 }
 
 impl Follows {
+    /// The peer's, of a pair.
+    pub fn peer(config: &Config) -> Self {
+        config.peer().map_or(Self::Nobody, |peer| Self::Peer {
+            host: peer.peer_side().to_string(),
+            port: config.cluster.ports.redis,
+        })
+    }
+
     /// A standby's follows the peer; everybody else's follows nobody.
     pub fn of(config: &Config, role: Role) -> Self {
-        match (role, config.peer()) {
-            (Role::Standby, Some(peer)) => {
-                Self::Peer { host: peer.peer_side().to_string(), port: config.cluster.ports.redis }
-            }
-            _ => Self::Nobody,
-        }
+        if role == Role::Standby { Self::peer(config) } else { Self::Nobody }
     }
 }
 
@@ -59,20 +65,8 @@ pub async fn tell(config: &Config, follows: &Follows) -> Result<bool> {
 }
 
 async fn ask(config: &Config, follows: &Follows) -> Result<bool> {
-    let address = ConnectionAddr::Tcp("127.0.0.1".into(), config.cluster.ports.redis);
-    let login = RedisConnectionInfo::default().set_password(&config.secrets.redis);
-    let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(login);
-    let mut redis = redis::Client::open(info)?.get_multiplexed_async_connection().await?;
-    let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(&mut redis).await?;
-    let word = |at: usize| -> Option<String> { redis::from_redis_value(role.get(at)?.clone()).ok() };
-    let is = match word(0).as_deref() {
-        Some("slave" | "replica") => Follows::Peer {
-            host: word(1).unwrap_or_default(),
-            port: word(2).and_then(|p| p.parse().ok()).unwrap_or(0),
-        },
-        _ => Follows::Nobody,
-    };
-    if is == *follows {
+    let mut redis = connect(config).await?;
+    if is(&mut redis).await? == *follows {
         return Ok(false);
     }
     let mut command = redis::cmd("REPLICAOF");
@@ -82,4 +76,33 @@ async fn ask(config: &Config, follows: &Follows) -> Result<bool> {
     };
     command.query_async::<()>(&mut redis).await?;
     Ok(true)
+}
+
+/// What a running Redis is, as the failover's table calls it.
+pub async fn role(config: &Config) -> Redis {
+    let asked = async { is(&mut connect(config).await?).await };
+    match timeout(LOOK, asked).await {
+        Ok(Ok(Follows::Nobody)) => Redis::Master,
+        Ok(Ok(Follows::Peer { .. })) => Redis::ReplicaOfPeer,
+        _ => Redis::Down,
+    }
+}
+
+async fn is(redis: &mut MultiplexedConnection) -> Result<Follows> {
+    let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(redis).await?;
+    let word = |at: usize| -> Option<String> { redis::from_redis_value(role.get(at)?.clone()).ok() };
+    Ok(match word(0).as_deref() {
+        Some("slave" | "replica") => Follows::Peer {
+            host: word(1).unwrap_or_default(),
+            port: word(2).and_then(|p| p.parse().ok()).unwrap_or(0),
+        },
+        _ => Follows::Nobody,
+    })
+}
+
+async fn connect(config: &Config) -> Result<MultiplexedConnection> {
+    let address = ConnectionAddr::Tcp("127.0.0.1".into(), config.cluster.ports.redis);
+    let login = RedisConnectionInfo::default().set_password(&config.secrets.redis);
+    let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(login);
+    Ok(redis::Client::open(info)?.get_multiplexed_async_connection().await?)
 }

@@ -19,6 +19,8 @@ pub trait Services: Send + Sync {
     fn disable(&self, unit: &str) -> Result<()>;
     fn start(&self, unit: &str) -> Result<()>;
     fn stop(&self, unit: &str) -> Result<()>;
+    /// SIGKILL to every process of it.
+    fn kill(&self, unit: &str) -> Result<()>;
     fn restart(&self, unit: &str) -> Result<()>;
     /// Reloads it where it can, else restarts it; a unit that does not run is left alone.
     fn reload(&self, unit: &str) -> Result<()>;
@@ -94,6 +96,10 @@ impl Services for Systemd {
 
     fn stop(&self, unit: &str) -> Result<()> {
         self.tell(&["stop", unit])
+    }
+
+    fn kill(&self, unit: &str) -> Result<()> {
+        self.tell(&["kill", "--kill-whom=all", "--signal=SIGKILL", unit])
     }
 
     fn restart(&self, unit: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use spec::PORT_OFFSET_MAX;
 
-use crate::{dev, documents, init, load_command, node_command, render_command};
+use crate::{dev, documents, init, load_command, node_command, pair_command, render_command};
 
 #[derive(Parser)]
 #[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
@@ -49,8 +49,27 @@ enum Command {
     },
     /// Make this server the second node, from the first.
     Join(node_command::JoinArgs),
-    /// Keep this node in its role; run by its unit.
+    /// Decide this node's role and keep it in it; run by its unit.
     Agent,
+    /// Make the standby the primary, as planned: nothing is lost, calls go on. Typed on either node.
+    Switchover {
+        /// Call a switchover off that is under way; typed on the old primary.
+        #[arg(long)]
+        abort: bool,
+    },
+    /// Let this node go on alone because the other is dead: writes are acknowledged with one copy.
+    Solo(pair_command::SoloArgs),
+    /// Make a node that holds the other's standby again.
+    Rejoin {
+        /// What only this node has is lost.
+        #[arg(long, required = true)]
+        discard_local_data: bool,
+    },
+    /// Keep this standby's PostgreSQL down, over restarts too; the primary goes on alone meanwhile.
+    Maintenance {
+        #[arg(value_enum)]
+        switch: pair_command::Switch,
+    },
     /// Hundreds of calls at once through a dev node or a lab, each accounted for; fails if one is not.
     Load(load_command::Args),
     /// Both nodes, what is wrong and what to do: exit code 0 all well, 1 degraded, 2 down, 3 not known.
@@ -191,6 +210,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Invite { json } => node_command::invite(json),
         Command::Join(args) => node_command::join(args),
         Command::Agent => node_command::agent(),
+        Command::Switchover { abort } => pair_command::switchover(abort),
+        Command::Solo(args) => pair_command::solo(&args),
+        Command::Rejoin { .. } => pair_command::rejoin(),
+        Command::Maintenance { switch } => pair_command::maintenance(switch),
         Command::Load(args) => load_command::run(args),
         Command::Status { place, watch, json } => {
             return node::status::run(&place.dir, node::status::Options { json, watch });

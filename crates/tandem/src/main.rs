@@ -7,6 +7,7 @@ mod documents;
 mod init;
 mod load_command;
 mod node_command;
+mod pair_command;
 mod render_command;
 
 use std::process::ExitCode;

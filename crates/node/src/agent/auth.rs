@@ -84,6 +84,16 @@ impl Key {
         hex::encode(self.mac(&[b"answer", nonce.as_bytes(), status.to_string().as_bytes(), &body]))
     }
 
+    /// A heartbeat's seal: its sender and receiver are in it.
+    pub fn seal_beat(&self, beat: &[u8]) -> [u8; 32] {
+        self.mac(&[b"beat", beat])
+    }
+
+    /// Whether the seal is of this cluster's key.
+    pub fn is_beat(&self, beat: &[u8], seal: &[u8]) -> bool {
+        self.seal_beat(beat).as_slice().ct_eq(seal).into()
+    }
+
     /// Whether an answer is the peer's to this very request.
     pub fn is_answer(&self, nonce: &str, status: u16, body: &[u8], signature: &str) -> bool {
         same(&self.sign_answer(nonce, status, body), signature)

@@ -6,7 +6,9 @@
 //! | `GET /metrics` | loopback, the peer's addresses | Prometheus |
 //! | `POST /join` | who holds a token | the cluster's files, sealed |
 //! | `POST /joining` | the peer, signed | the terms of the join under way |
-//! | `POST /joined` | the peer, signed | pairs when the standby is there |
+//! | `POST /joined` | the peer, signed | how far the pairing is |
+//! | `POST /checkpoint` | the peer, signed | CHECKPOINT, before a rewind to this node |
+//! | `POST /order` | the peer, signed | a switchover that was typed there |
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::auth::{NODE_HEADER, NONCE_HEADER, SIGNATURE_HEADER, Signed, TIME_HEADER};
 use super::joining::Refusal;
+use super::orders::Order;
 use super::{Agent, metrics};
 use crate::join::wire::{self, Again, Joined};
 
@@ -53,6 +56,8 @@ pub fn router(agent: Arc<Agent>) -> Router {
         .route("/status", get(status))
         .route("/joining", post(joining))
         .route("/joined", post(joined))
+        .route("/checkpoint", post(checkpoint))
+        .route("/order", post(order))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&agent), signed));
     Router::new()
         .route("/metrics", get(prometheus))
@@ -147,8 +152,20 @@ async fn joining(State(agent): Shared, Json(again): Json<Again>) -> Response {
     agent.terms_again(&again).await.map_or_else(Refusal::into_response, |terms| Json(terms).into_response())
 }
 
+async fn checkpoint(State(agent): Shared) -> Response {
+    let done = agent.server.checkpoint().await.map_err(Refusal::from);
+    done.map_or_else(Refusal::into_response, |()| Json(()).into_response())
+}
+
+async fn order(State(agent): Shared, Json(order): Json<Order>) -> Response {
+    match order {
+        Order::Switchover => Json(agent.order(order).await).into_response(),
+        _ => refuse(StatusCode::FORBIDDEN, "typed on the other node, only a switchover is taken"),
+    }
+}
+
 async fn joined(State(agent): Shared, Json(joined): Json<Joined>) -> Response {
-    agent.pair(&joined).await.map_or_else(Refusal::into_response, |done| Json(done).into_response())
+    agent.progress(&joined).await.map_or_else(Refusal::into_response, |done| Json(done).into_response())
 }
 
 impl IntoResponse for Refusal {

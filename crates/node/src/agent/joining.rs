@@ -3,22 +3,16 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use fsm::{Mode, Point, Role, Standby, State};
+use fsm::{Mode, Role, Standby, State};
 use host::files;
 use http::StatusCode;
 use spec::{CLUSTER_FILE, SECRETS_FILE};
 
-use super::owned::IncludeNames;
-use super::{Agent, Held, tokens};
+use super::{Agent, tokens};
 use crate::join::wire::{Again, Joined, Progress, Request, Terms, Welcome};
-use crate::postgresql::barrier;
-use crate::postgresql::include::Names;
+use crate::postgresql::facts;
 use crate::postgresql::session::Commits;
 use crate::postgresql::standby::{self, Streaming};
-use crate::state;
-
-/// A standby this near is caught up: less than a WAL segment.
-const NEARLY_BYTES: u64 = 16 << 20;
 
 /// A refusal: what the joining node's operator reads.
 #[derive(Debug)]
@@ -57,14 +51,12 @@ impl Agent {
         let opened = match tokens::open(&file, &request.token, body, signature, now.as_second())? {
             Ok(opened) => opened,
             Err(refused) => {
-                // Who typed the other node's address is told, but nobody without a token waits for the role.
-                if let Ok(held) = self.held.try_lock() {
-                    self.primary(held.as_ref())?;
-                }
+                // Who typed the other node's address is told.
+                self.primary(self.held.borrow().as_ref())?;
                 return Err(Refusal::new(StatusCode::FORBIDDEN, refused.to_string()));
             }
         };
-        let held = self.held.lock().await;
+        let held = self.held.borrow().clone();
         let state = self.primary(held.as_ref())?;
         let node = self.joiner(request.node.as_deref())?;
         let terms = self.terms(state, &node, &request.postgresql).await?;
@@ -85,25 +77,16 @@ impl Agent {
 
     /// `POST /joining`: the terms again, for a peer that has the cluster's key.
     pub(super) async fn terms_again(self: &Arc<Self>, again: &Again) -> Result<Terms, Refusal> {
-        let held = self.held.lock().await;
+        let held = self.held.borrow().clone();
         let state = self.primary(held.as_ref())?;
         let node = self.joiner(None)?;
         self.terms(state, &node, &again.postgresql).await
     }
 
-    /// `POST /joined`: waits for the standby from now on, once it is there.
-    ///
-    /// In a task of its own: who asked may be gone, or the request's time over, and the state on disk and the one that
-    /// is kept must still become the same.
-    pub(super) async fn pair(self: &Arc<Self>, joined: &Joined) -> Result<Progress, Refusal> {
-        let (agent, joined) = (Arc::clone(self), joined.clone());
-        let pairing = tokio::spawn(async move { agent.pair_to_its_end(&joined).await });
-        pairing.await.context("pairing broke off")?
-    }
-
-    async fn pair_to_its_end(&self, joined: &Joined) -> Result<Progress, Refusal> {
-        let mut held = self.held.lock().await;
-        let state = self.primary(held.as_ref())?.clone();
+    /// `POST /joined`: how far the pairing is, which the table does by itself once the standby streams.
+    pub(super) async fn progress(&self, joined: &Joined) -> Result<Progress, Refusal> {
+        let held = self.held.borrow().clone();
+        let state = self.primary(held.as_ref())?;
         let node = self.joiner(None)?;
         let name = Standby { node: &node, at: joined.at }.to_string();
         let streaming = self.streaming(&name).await?;
@@ -122,14 +105,7 @@ impl Agent {
         let why = match streaming {
             None => format!("{node} does not stream yet"),
             Some(Streaming { state, .. }) if state != "streaming" => format!("{node} is in state '{state}'"),
-            Some(Streaming { lag_bytes, .. }) if lag_bytes > NEARLY_BYTES => {
-                format!("{node} is {} MiB behind", lag_bytes >> 20)
-            }
-            Some(_) => {
-                self.synchronise(&mut held, &state, joined.at, &name).await?;
-                let found = self.streaming(&name).await?;
-                return Ok(Progress::Paired { sync_state: found.map(|f| f.sync_state).unwrap_or_default() });
-            }
+            Some(_) => self.doing.borrow().reason.clone(),
         };
         Ok(Progress::Waiting { why })
     }
@@ -137,36 +113,6 @@ impl Agent {
     pub(super) async fn streaming(&self, name: &str) -> Result<Option<Streaming>> {
         let client = self.server.connect(Commits::Local).await?;
         standby::streaming(&client, name).await
-    }
-
-    /// Barrier, then durably paired. Before the state is written the primary may go back, and does.
-    async fn synchronise(&self, held: &mut Held, state: &State, at: Point, name: &str) -> Result<()> {
-        let proven = barrier::prove(&self.server, name, &IncludeNames { agent: self, state }).await;
-        if let Err(error) = proven {
-            self.write_include(state, &Names::of(&self.config, state))?;
-            self.server.reload().await?;
-            return Err(error);
-        }
-        let paired = state.paired(at);
-        let places = self.places.clone();
-        let saved = paired.clone();
-        let reason =
-            format!("{name} streams and confirmed a commit: every acknowledged write is on both nodes");
-        let written = tokio::task::spawn_blocking(move || state::save(&places, &saved, &reason)).await;
-        if let Err(error) = written.context("writing the state").flatten() {
-            // Half written it counts as what the next start would read.
-            let (id, node) = (self.config.cluster.cluster.id, &self.config.name);
-            match state::load(&self.places, id, node) {
-                Ok(Some(on_disk)) => *held = Ok(on_disk),
-                Ok(None) => *held = Err(format!("{} went away", self.places.state().display())),
-                Err(unusable) => *held = Err(unusable.to_string()),
-            }
-            return Err(error);
-        }
-        // Before anything that can fail: from here on nobody goes back to acknowledging alone (failover.md 4, d).
-        *held = Ok(paired.clone());
-        self.write_include(&paired, &Names::of(&self.config, &paired))?;
-        self.server.reload().await
     }
 
     /// Only a primary takes a node in; another says whom to ask.
@@ -221,7 +167,7 @@ impl Agent {
         if state.mode == Mode::Paired && self.streaming(&name).await?.is_some() {
             return Err(Refusal::conflict(format!("{node} is joined already and streams as {name}")));
         }
-        standby::ensure_slot(&self.server, &fsm::slot(node)).await?;
+        facts::prepare_for_peer(&self.server, Some(&fsm::slot(node)), state.at(), &state.owner).await?;
         let own = self.config.node()?;
         Ok(Terms {
             node: node.to_owned(),

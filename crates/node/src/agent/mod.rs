@@ -1,17 +1,29 @@
 //! `tandem agent`: gives this node's engines their role, and answers the other node.
 //!
-//! In: the state file and cluster.yaml, read once at the start; the peer's signed messages. Out: PostgreSQL and Redis
-//! in the state's role, keepalived's track file, a snapshot a second, the state file when a join makes a pair.
+//! In: the state file and cluster.yaml, the peer's heartbeats and signed messages, PostgreSQL, Redis, a person's commands.
+//! Out: the state file, PostgreSQL and Redis in its role, keepalived's track file, heartbeats, a snapshot a second.
+//!
+//! What is decided, and why, is `fsm`'s table alone: `driver` looks (`look`), takes the row that fits, and writes or acts
+//! (`act`, `job`).
 //!
 //! Architecture invariant: PostgreSQL is started nowhere else. The agent never kills a server it does not understand:
 //! it stops it, keeps the data and says why (*hold*). Stopping the agent stops no engine.
 
+mod act;
 pub mod auth;
 pub mod client;
+pub mod control;
+mod driver;
+mod gateway;
+mod heartbeat;
 mod http;
+mod job;
 mod joining;
-mod keeper;
+mod judge;
+mod look;
 mod metrics;
+mod mind;
+pub mod orders;
 mod owned;
 mod pulse;
 mod run;
@@ -21,7 +33,8 @@ use std::sync::Arc;
 
 use fsm::State;
 use nix::unistd::User;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::observe::Snapshot;
@@ -29,8 +42,12 @@ use crate::places::Places;
 use crate::postgresql::Server;
 use crate::services::Services;
 use auth::Door;
+use heartbeat::Heart;
+use judge::Judge;
+use orders::Orders;
 use pulse::Pulse;
 
+pub use driver::Doing;
 pub use run::{Configured, configure, run};
 
 /// What the node is, or why it holds.
@@ -45,8 +62,16 @@ pub struct Agent {
     /// Whom PostgreSQL's and Redis' files belong to.
     pub postgresql_user: User,
     pub redis_user: User,
-    /// Held while the role is being put into effect or changed: one change at a time.
-    held: Mutex<Held>,
+    /// The table's constants.
+    table: fsm::Config,
+    boot_id: Uuid,
+    /// What the node is, as the disk has it. The driver alone changes it.
+    held: watch::Sender<Held>,
+    doing: watch::Sender<Doing>,
+    orders: Orders,
+    arbiter: Arc<Judge>,
+    /// None on a single node.
+    heart: Option<Arc<Heart>>,
     door: Door,
     /// The loops' lives.
     pass: Pulse,

@@ -1,28 +1,20 @@
-//! The files the agent owns: PostgreSQL's and Redis' role, keepalived's track file.
+//! The files the agent owns beside PostgreSQL's: Redis' role, keepalived's track file.
 
 use anyhow::{Context, Result};
-use fsm::State;
 use host::files;
 use nix::unistd::User;
 
 use super::Agent;
-use crate::postgresql::barrier::SetNames;
-use crate::postgresql::include::{self, Names};
+use crate::postgresql::include;
 use crate::redis_role::{self, Follows};
 
 /// User and group to give a file to.
-fn owner(user: &User) -> files::Owner {
+pub(super) fn owner(user: &User) -> files::Owner {
     Some((user.uid.as_raw(), user.gid.as_raw()))
 }
 
 impl Agent {
-    /// Writes PostgreSQL's include; true when it changed.
-    pub(super) fn write_include(&self, state: &State, names: &Names) -> Result<bool> {
-        let text = include::text(&self.config, state, names);
-        include::write(&include::path(&self.config), &text, owner(&self.postgresql_user))
-    }
-
-    /// A stopped server's own notes may not contradict it.
+    /// A stopped server's own notes may not contradict the include.
     pub(super) fn clean_auto_conf(&self) -> Result<()> {
         include::clean_auto_conf(&self.config.layout.paths.postgresql_data, owner(&self.postgresql_user))
     }
@@ -31,7 +23,12 @@ impl Agent {
         redis_role::write(&self.config, follows, owner(&self.redis_user))
     }
 
-    /// Whether keepalived may hold the virtual address.
+    /// Whether keepalived may hold the virtual address, as it is told.
+    pub(super) fn offers_vip(&self) -> bool {
+        files::read(&self.places.role()).ok().flatten().is_some_and(|text| text.trim() == "1")
+    }
+
+    /// Tells keepalived.
     pub(super) fn write_role(&self, may_hold_vip: bool) -> Result<()> {
         let path = self.places.role();
         let text = if may_hold_vip { "1\n" } else { "0\n" };
@@ -42,18 +39,5 @@ impl Agent {
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         tracing::info!(may_hold_vip, "the virtual address follows the role");
         Ok(())
-    }
-}
-
-/// Names for one join, by the include: what the barrier switches.
-pub(super) struct IncludeNames<'a> {
-    pub agent: &'a Agent,
-    pub state: &'a State,
-}
-
-impl SetNames for IncludeNames<'_> {
-    async fn set(&self, name: &str) -> Result<()> {
-        self.agent.write_include(self.state, &Names::One(name.to_owned()))?;
-        self.agent.server.reload().await
     }
 }

@@ -9,34 +9,37 @@ use fsm::Role;
 use host::files;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
 
 use super::auth::{Door, Key};
+use super::driver::{self, Doing};
+use super::heartbeat::{self, Heart, Identity, Saying, Timing};
+use super::judge::Judge;
+use super::orders::Orders;
 use super::pulse::Pulse;
-use super::{Agent, Held, http};
+use super::{Agent, Held, control, http};
 use crate::apply::AGENT;
 use crate::command;
 use crate::config::Config;
 use crate::observe::{Observer, Place};
 use crate::places::Places;
-use crate::postgresql::Server;
+use crate::postgresql::{Server, cluster};
 use crate::services::Services;
 use crate::state;
 
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-const ROLE_EVERY: Duration = Duration::from_secs(1);
-/// A pass asks PostgreSQL and Redis, each within its bound, and may wait for a join's barrier, which has its bounds too:
-/// together less than this. While systemd starts or stops something the pass counts as alive ([`Agent::with_services`]).
-const PASS_MAX: Duration = Duration::from_secs(180);
+/// A pass asks PostgreSQL, Redis and the arbiter, each within its bound; what takes longer is a job beside it.
+const PASS_MAX: Duration = Duration::from_secs(60);
 /// A look asks every engine at once, each within a second.
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// systemd's answer whether this is a restart.
 const RESTARTS: Duration = Duration::from_secs(3);
-/// A problem that lasts is said again this often.
-const SAY_AGAIN_PASSES: u32 = 60;
+/// Of this boot (proc_sys_kernel(5)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Agent {
     /// Reads the state: what is unusable makes the node hold.
@@ -54,12 +57,54 @@ impl Agent {
             Err(unusable) => Err(unusable.to_string()),
         };
         let users = &config.layout.users;
+        let boot_id: Uuid = std::fs::read_to_string(BOOT_ID)
+            .with_context(|| format!("reading {BOOT_ID}"))?
+            .trim()
+            .parse()
+            .with_context(|| format!("reading {BOOT_ID}"))?;
+        let failover = &config.cluster.failover;
+        let peer = config.peer().map_or("", |peer| peer.name.as_str());
+        let arbiter = match failover.arbiter {
+            spec::Arbiter::None => fsm::Arbiter::None,
+            spec::Arbiter::Fence => fsm::Arbiter::Fence,
+            spec::Arbiter::Etcd => fsm::Arbiter::Etcd,
+        };
+        let key = Key::of(&config.secrets.cluster_key);
+        let every = Duration::from_millis(failover.heartbeat_ms.get());
+        let mut life = [0u8; 8];
+        getrandom::fill(&mut life).map_err(|e| anyhow::anyhow!("no randomness: {e}"))?;
+        let heart = config.peer().map(|peer| {
+            let who = Identity {
+                key: key.clone(),
+                cluster: id,
+                me: &config.name,
+                peer: &peer.name,
+                boot_id,
+                life: u64::from_le_bytes(life),
+            };
+            let heart = Heart::new(who, Timing { every, gone_after: failover.detection() });
+            // From its first heartbeat on: a restart of the agent is no death of the node.
+            heart.say(Saying {
+                state: held.as_ref().ok().cloned(),
+                postgres_failed: false,
+                postgres_stopped: !cluster::is_running(&config.layout.paths.postgresql_data),
+                log: None,
+                grant: None,
+            });
+            heart
+        });
         Ok(Arc::new(Self {
+            table: fsm::Config::new(peer, arbiter),
+            boot_id,
+            doing: watch::Sender::new(Doing::default()),
+            orders: Orders::default(),
+            arbiter: Arc::new(Judge::of(&config)?),
+            heart,
             server: Server::of(&config),
             postgresql_user: command::user(&users.postgresql, "postgresql")?,
             redis_user: command::user(&users.redis, "redis-server")?,
-            door: Door::new(Key::of(&config.secrets.cluster_key), jiff::Timestamp::now().as_millisecond()),
-            held: Mutex::new(held),
+            door: Door::new(key, jiff::Timestamp::now().as_millisecond()),
+            held: watch::Sender::new(held),
             snapshot: watch::Sender::new(None),
             pass: Pulse::new("a pass over this node's role", PASS_MAX),
             look: Pulse::new("a look at this node", LOOK_MAX),
@@ -67,6 +112,32 @@ impl Agent {
             config,
             places,
         }))
+    }
+
+    pub(super) fn beat_every(&self) -> Duration {
+        Duration::from_millis(self.config.cluster.failover.heartbeat_ms.get())
+    }
+
+    /// Until something came that may change a decision.
+    pub(super) async fn news(&self) {
+        let heard = async {
+            match &self.heart {
+                Some(heart) => heart.news.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = heard => {}
+            () = self.orders.came.notified() => {}
+        }
+    }
+
+    /// This node's and the peer's addresses, network by network.
+    fn paths(&self) -> Result<Vec<(IpAddr, IpAddr)>> {
+        let Some(peer) = self.config.peer() else { return Ok(Vec::new()) };
+        let node = self.config.node()?;
+        let link = node.peer_address.zip(peer.peer_address);
+        Ok(link.into_iter().chain([(node.address, peer.address)]).collect())
     }
 
     /// Where it listens: loopback, and the side the peer is on.
@@ -125,13 +196,8 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // What an agent before this one wrote stands until the first pass: a primary's calls do not notice a restart.
-    agent.withhold_where_not_primary().await?;
-    // None of them ends by itself.
-    let mut tasks = JoinSet::new();
-    for address in agent.addresses()? {
-        tasks.spawn(http::serve(Arc::clone(&agent), address));
-    }
-    tasks.spawn(keep(Arc::clone(&agent)));
+    agent.withhold_where_not_primary()?;
+    let mut tasks = tasks(&agent)?;
     tasks.spawn(watch_node(Arc::clone(&agent), place));
     // Ready before the role is: systemd waits for READY before it starts what is ordered after this unit, and the role
     // asks systemd to start PostgreSQL.
@@ -156,10 +222,27 @@ async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
     Ok(())
 }
 
+/// All that makes an agent, but for its look at the node for people. None of them ends by itself.
+pub(super) fn tasks(agent: &Arc<Agent>) -> Result<JoinSet<()>> {
+    let mut tasks = JoinSet::new();
+    for address in agent.addresses()? {
+        tasks.spawn(http::serve(Arc::clone(agent), address));
+    }
+    for (mine, theirs) in agent.paths()? {
+        if let Some(heart) = &agent.heart {
+            let port = agent.config.cluster.ports.agent;
+            tasks.spawn(heartbeat::on(Arc::clone(heart), mine, theirs, port));
+        }
+    }
+    tasks.spawn(driver::drive(Arc::clone(agent)));
+    tasks.spawn(control::serve(Arc::clone(agent)));
+    Ok(tasks)
+}
+
 impl Agent {
     /// A standby, or a node that holds, has no address from its first moment on.
-    async fn withhold_where_not_primary(&self) -> Result<()> {
-        match &*self.held.lock().await {
+    fn withhold_where_not_primary(&self) -> Result<()> {
+        match &*self.held.borrow() {
             Ok(state) if state.role == Role::Primary => Ok(()),
             _ => self.write_role(false),
         }
@@ -190,34 +273,14 @@ fn hangs(agent: &Agent) -> Option<String> {
     agent.pass.hangs(now).or_else(|| agent.look.hangs(now))
 }
 
-async fn keep(agent: Arc<Agent>) {
-    let mut every = interval(ROLE_EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut said, mut passes) = (String::new(), 0);
-    loop {
-        every.tick().await;
-        let problem = agent.keep_role().await.err().map(|e| format!("{e:#}")).unwrap_or_default();
-        agent.pass.beat();
-        passes += 1;
-        if problem == said && passes < SAY_AGAIN_PASSES {
-            continue;
-        }
-        match (problem.is_empty(), said.is_empty()) {
-            (false, _) => tracing::error!("{problem}"),
-            (true, false) => tracing::info!("the role is in effect"),
-            (true, true) => {}
-        }
-        (said, passes) = (problem, 0);
-    }
-}
-
 async fn watch_node(agent: Arc<Agent>, place: Place) {
     let mut observer = Observer::new(place);
     let mut every = interval(SAMPLE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         every.tick().await;
-        let snapshot = observer.sample().await;
+        let mut snapshot = observer.sample().await;
+        snapshot.doing = Some(agent.doing.borrow().clone());
         agent.look.beat();
         let written = serde_json::to_vec(&snapshot)
             .map_err(anyhow::Error::from)

@@ -78,7 +78,12 @@ pub fn wait(config: &Config, is_standby: bool, services: &dyn Services) -> Resul
     let began = Instant::now();
     loop {
         let problem = match runtime.block_on(server.in_recovery()) {
-            Ok(in_recovery) if in_recovery == is_standby => return Ok(()),
+            Ok(in_recovery)
+                if in_recovery == is_standby && (is_standby || include::clients_let_in(config)) =>
+            {
+                return Ok(());
+            }
+            Ok(in_recovery) if in_recovery == is_standby => "it lets no clients in yet".to_owned(),
             Ok(_) => "it runs in another role".to_owned(),
             Err(error) => format!("{error:#}"),
         };

@@ -62,6 +62,9 @@ impl Services for Told {
     fn stop(&self, unit: &str) -> Result<()> {
         self.tell("stop", unit)
     }
+    fn kill(&self, unit: &str) -> Result<()> {
+        self.stop(unit)
+    }
     fn restart(&self, unit: &str) -> Result<()> {
         self.tell("restart", unit)
     }

@@ -71,7 +71,10 @@ fn stop(applied: &Applied, services: &dyn Services) -> Result<()> {
 /// What the agent wrote into the engines' folders: roles of a node that is none any more.
 fn agent_files(places: &Places) -> Vec<PathBuf> {
     let versions = fs::read_dir(places.at("/etc/postgresql")).into_iter().flatten().flatten();
-    let includes = versions.map(|version| version.path().join("main/conf.d/tandem.conf"));
+    let includes = versions.flat_map(|version| {
+        let main = version.path().join("main");
+        [main.join("conf.d/tandem.conf"), main.join(render::HBA_NOW)]
+    });
     includes.chain([places.at("/etc/redis/tandem.conf")]).collect()
 }
 

@@ -6,7 +6,6 @@
 //! Architecture invariant: nothing that may be somebody's data is removed, and a broken run is run again.
 
 pub mod ask;
-pub mod copy;
 mod run;
 pub mod wire;
 

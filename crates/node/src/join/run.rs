@@ -12,13 +12,14 @@ use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 use spec::{CLUSTER_FILE, Cluster, SECRETS_FILE};
 
+use super::ask;
 use super::wire::{Again, Joined, Progress, Terms, Welcome};
-use super::{ask, copy};
 use crate::agent::client::Client;
 use crate::apply::{AGENT, Run};
 use crate::config::Config;
 use crate::invite::Invitation;
 use crate::places::Places;
+use crate::postgresql::base_copy::{self, Old, Source};
 use crate::postgresql::{cluster, include};
 use crate::services::Services;
 use crate::{command, state};
@@ -88,7 +89,8 @@ pub fn run(places: &Places, services: &dyn Services, options: &Options) -> Resul
     if !journal.copied {
         services.stop(&config.postgresql_unit())?;
         let user = command::user(&config.layout.users.postgresql, "postgresql")?;
-        copy::take(&config, &journal.terms, &user, &run.stamp)?;
+        let source = Source { address: journal.terms.address, size_bytes: journal.terms.size_bytes };
+        base_copy::take(&config, source, &user, Old::Keep(&run.stamp))?;
         cluster::ensure_checksums(
             &config.layout.paths.postgresql_bin,
             &config.layout.paths.postgresql_data,

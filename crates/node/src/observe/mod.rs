@@ -97,6 +97,7 @@ impl Observer {
             media: Media { engine: place.media_engine().to_owned(), sip: media },
             voip_admin,
             machine: Machine { clock_synchronised: clock, ..machine },
+            doing: None,
             transitions: state::transitions(place),
         }
     }

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::agent::Doing;
+
 /// One node, as it saw itself at `sampled_at`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -48,6 +50,9 @@ pub struct Snapshot {
     pub voip_admin: VoipAdmin,
     #[serde(default)]
     pub machine: Machine,
+    /// What the agent is about, and what a person may type; none where no agent runs.
+    #[serde(default)]
+    pub doing: Option<Doing>,
     /// The newest last.
     #[serde(default)]
     pub transitions: Vec<Transition>,

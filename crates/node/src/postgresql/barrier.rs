@@ -1,84 +1,85 @@
-//! From asynchronous to synchronous, proven (failover.md 4, a to c): a commit is *seen* waiting for a name nobody has,
-//! then released by the standby itself.
+//! A commit that proves: written to be seen waiting for the standby, and released by nobody else (failover.md 4, 3, 13).
+//!
+//! Its session is made for it and used for nothing after it: what one commit showed says nothing of the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use tokio::time::{sleep, timeout};
-use tokio_postgres::Client;
+use anyhow::{Context, Result};
+use fsm::Point;
+use futures_util::future::poll_fn;
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, NoTls};
 
-use super::session::{Commits, Server, answer};
+use super::facts::{TABLES, signed};
+use super::session::{Server, answer};
 
-const POLL: Duration = Duration::from_millis(50);
-/// Until the commit is seen waiting: a reload reaches every backend in milliseconds.
-const WAITING: Duration = Duration::from_secs(5);
-/// Until the standby releases it.
-const RELEASED: Duration = Duration::from_secs(15);
-
-/// One each [`POLL`] for as long as [`WAITING`].
-const COMMITS_MAX: usize = 100;
-const BARRIER_COMMIT: &str = "BEGIN; SELECT pg_logical_emit_message(true, 'tandem', 'barrier'); COMMIT";
-
-/// Changes `synchronous_standby_names`; the server has been told to reload when it returns.
-pub trait SetNames {
-    fn set(&self, name: &str) -> impl Future<Output = Result<()>> + Send;
+/// One commit under way, or done. Dropped, its session is closed: a commit that nobody looks at any more counts for nothing.
+pub struct Barrier {
+    pub at: Point,
+    /// Its backend.
+    pub pid: i32,
+    pub seen_waiting: bool,
+    done: JoinHandle<Result<()>>,
+    outcome: Option<bool>,
 }
 
-/// Proves that commits wait for `standby`. On an error the caller takes the names back: nothing was promised yet.
-pub async fn prove(server: &Server, standby: &str, names: &impl SetNames) -> Result<()> {
-    let watcher = server.connect(Commits::Local).await?;
-    let waiter = server.connect(Commits::Synchronous).await?;
-    let pid: i32 = answer(waiter.query_one("SELECT pg_backend_pid()", &[])).await?.get(0);
-    names.set(fsm::BARRIER).await?;
-    until_seen_waiting(&watcher, waiter, pid, standby, names).await
-}
-
-async fn until_seen_waiting(
-    watcher: &Client,
-    waiter: Client,
-    pid: i32,
-    standby: &str,
-    names: &impl SetNames,
-) -> Result<()> {
-    let seen = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&seen);
-    // A task of its own: its commit is never cancelled by a bound of ours. The setting must have reached this backend
-    // before it commits, so it commits again until one commit was seen to wait.
-    let mut commit = tokio::spawn(async move {
-        for _ in 0..COMMITS_MAX {
-            waiter.batch_execute(BARRIER_COMMIT).await?;
-            if told.load(Ordering::Acquire) {
-                break;
+impl Barrier {
+    /// Begins the commit of the row (at, nonce). It waits for as long as it takes: its wait is never cancelled.
+    ///
+    /// # Errors
+    /// No session, or the row cannot be written.
+    pub async fn commit(server: &Server, at: Point, nonce: u64) -> Result<Self> {
+        let mut config = server.config();
+        config.options("-c synchronous_commit=on -c statement_timeout=0 -c lock_timeout=5s");
+        let (client, mut connection) =
+            answer(config.connect(NoTls)).await.context("a session for the barrier")?;
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&cancelled);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                // A cancelled wait returns success with this warning: no acknowledgement (syncrep.c).
+                if let AsyncMessage::Notice(notice) = message
+                    && notice.routine() == Some("SyncRepWaitForLSN")
+                {
+                    heard.store(true, Ordering::Release);
+                }
             }
-            sleep(POLL).await;
-        }
-        Ok::<_, tokio_postgres::Error>(())
-    });
-    let seeing = timeout(WAITING, async {
-        let sql = "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1";
-        loop {
-            let row = answer(watcher.query_opt(sql, &[&pid])).await?;
-            if row.and_then(|r| r.get::<_, Option<bool>>(0)) == Some(true) {
-                seen.store(true, Ordering::Release);
-                return anyhow::Ok(());
-            }
-            sleep(POLL).await;
-        }
-    });
-    match seeing.await {
-        Ok(seen) => seen?,
-        Err(_) => bail!("no commit was seen waiting: synchronous replication did not take effect"),
+        });
+        let pid: i32 = answer(client.query_one("SELECT pg_backend_pid()", &[])).await?.get(0);
+        let row = format!(
+            "BEGIN; {TABLES}; INSERT INTO tandem.barrier VALUES (1, {}, {}, {}) ON CONFLICT (one) DO UPDATE \
+             SET epoch = excluded.epoch, joined = excluded.joined, nonce = excluded.nonce; \
+             SELECT pg_logical_emit_message(true, 'tandem', 'barrier')",
+            signed(at.epoch),
+            signed(at.join),
+            signed(nonce)
+        );
+        // The row may be locked by an earlier barrier that still waits.
+        let done = tokio::spawn(async move {
+            client.batch_execute(&row).await.context("the barrier's row")?;
+            client.batch_execute("COMMIT").await.context("the barrier's commit")?;
+            anyhow::ensure!(!cancelled.load(Ordering::Acquire), "the barrier's wait was cancelled");
+            Ok(())
+        });
+        Ok(Self { at, pid, seen_waiting: false, done, outcome: None })
     }
-    names.set(standby).await?;
-    // Without a record of its own the walsender has nothing to tell, and the release takes seconds.
-    answer(watcher.query_one("SELECT pg_logical_emit_message(true, 'tandem', 'nudge')", &[])).await?;
-    timeout(RELEASED, &mut commit)
-        .await
-        .with_context(|| {
-            format!("the standby {standby} streams, but did not confirm a commit in {RELEASED:?}")
-        })?
-        .context("the barrier's task ended")??;
-    Ok(())
+
+    /// Some(true): acknowledged. Some(false): its session ended otherwise, nothing is known of it. None: not yet.
+    pub async fn outcome(&mut self) -> Option<bool> {
+        if self.outcome.is_none() && self.done.is_finished() {
+            let ended = (&mut self.done).await.context("the barrier's task").flatten();
+            if let Err(error) = &ended {
+                tracing::warn!("{error:#}");
+            }
+            self.outcome = Some(ended.is_ok());
+        }
+        self.outcome
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        self.done.abort();
+    }
 }

@@ -1,11 +1,12 @@
-//! The one configuration file the agent owns: what the role decides, written from the state and from nothing else.
+//! The two configuration files the agent owns: what the role decides, and who is let in. Written from a decision of the
+//! table, and read back as what the table calls it.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use fsm::{Mode, Role, Standby, State};
+use fsm::{Include, Names, Point, Standby};
 use host::files::{self, Owner};
 
 use crate::config::Config;
@@ -18,53 +19,45 @@ pub fn path(config: &Config) -> PathBuf {
     config.layout.paths.postgresql_etc.join("conf.d/tandem.conf")
 }
 
-/// What stands in `synchronous_standby_names`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Names {
-    /// Nobody is waited for.
-    None,
-    /// This one name is waited for.
-    One(String),
+/// Who may connect now: `hba_file`. One of the two files that render writes, copied, because the setting itself cannot be
+/// changed while the server runs.
+pub fn hba_path(config: &Config) -> PathBuf {
+    config.layout.paths.postgresql_etc.join(render::HBA_NOW)
 }
 
-impl Names {
-    /// What the state says.
-    pub fn of(config: &Config, state: &State) -> Self {
-        match (state.role, state.mode, config.peer()) {
-            (Role::Primary, Mode::Paired, Some(peer)) => {
-                Self::One(Standby { node: &peer.name, at: state.at() }.to_string())
-            }
-            _ => Self::None,
-        }
-    }
+/// The file that is copied there.
+pub fn hba_source(config: &Config, clients: bool) -> PathBuf {
+    config.layout.paths.postgresql_etc.join(if clients { "pg_hba.conf" } else { "pg_hba_closed.conf" })
+}
+
+/// Whether clients may connect, as far as the files say.
+pub fn clients_let_in(config: &Config) -> bool {
+    let read = |path: PathBuf| files::read(&path).ok().flatten();
+    let now = read(hba_path(config));
+    now.is_some() && now == read(hba_source(config, true))
 }
 
 /// The file's text.
-pub fn text(config: &Config, state: &State, names: &Names) -> String {
-    let mut text = format!(
-        "# Written by tandem's agent from {}: this node's role. Every change here is undone.\n\
-         # {}, epoch {}, join {}\n",
-        "/var/lib/tandem/state.json",
-        state.role.as_str(),
-        state.epoch,
-        state.join
-    );
-    for (setting, value) in settings(config, state, names) {
+pub fn text(config: &Config, include: &Include) -> String {
+    let mut text = "# Written by tandem's agent: this node's role. Every change here is undone.\n".to_owned();
+    for (setting, value) in settings(config, include) {
         let _ = writeln!(text, "{setting} = '{value}'");
     }
     text
 }
 
 /// The owned settings, as a server that has read the file runs with them.
-pub fn settings(config: &Config, state: &State, names: &Names) -> [(&'static str, String); 3] {
-    let names = match names {
-        Names::None => String::new(),
-        // Quoted once more in the file: the value, and in it a name that may hold '-'.
-        Names::One(name) => format!("\"{name}\""),
+pub fn settings(config: &Config, include: &Include) -> [(&'static str, String); 3] {
+    let peer = config.peer().map_or("", |peer| peer.name.as_str());
+    // Quoted once more in the file: the value, and in it a name that may hold '-'.
+    let names = match include.names {
+        Names::Empty | Names::Other => String::new(),
+        Names::Barrier => format!("\"{}\"", fsm::BARRIER),
+        Names::Peer(at) => format!("\"{}\"", Standby { node: peer, at }),
     };
-    let source = match (state.role, config.peer()) {
-        (Role::Standby, Some(peer)) => {
-            let name = Standby { node: &config.name, at: state.at() };
+    let source = match (include.upstream, config.peer()) {
+        (Some(at), Some(peer)) => {
+            let name = Standby { node: &config.name, at };
             format!(
                 "host={} port={} user=replicator password={} application_name={name} connect_timeout=5 \
                  keepalives_idle=2 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=5000",
@@ -78,6 +71,32 @@ pub fn settings(config: &Config, state: &State, names: &Names) -> [(&'static str
     let slot = if source.is_empty() { String::new() } else { fsm::slot(&config.name) };
     let [first, second, third] = OWNED;
     [(first, names), (second, source), (third, slot)]
+}
+
+/// What `synchronous_standby_names` means, as the server says it.
+pub fn names(config: &Config, value: &str) -> Names {
+    let peer = config.peer().map_or("", |peer| peer.name.as_str());
+    match value.trim().trim_matches('"') {
+        "" => Names::Empty,
+        fsm::BARRIER => Names::Barrier,
+        name => join_of(name, peer).map_or(Names::Other, Names::Peer),
+    }
+}
+
+/// In which join `primary_conninfo` follows the peer. One that is not ours is no join: it is written over.
+pub fn upstream(config: &Config, conninfo: &str) -> Option<Point> {
+    let name = conninfo.split_ascii_whitespace().find_map(|word| word.strip_prefix("application_name="));
+    match name {
+        None if conninfo.trim().is_empty() => None,
+        None => Some(Point::default()),
+        Some(name) => Some(join_of(name, &config.name).unwrap_or_default()),
+    }
+}
+
+/// `<node>_e<epoch>_j<join>`.
+pub fn join_of(name: &str, node: &str) -> Option<Point> {
+    let (epoch, join) = name.strip_prefix(node)?.strip_prefix("_e")?.split_once("_j")?;
+    Some(Point { epoch: epoch.parse().ok()?, join: join.parse().ok()? })
 }
 
 /// Writes it where it differs; true when it did. It holds a password: for the server's user alone.
@@ -123,31 +142,40 @@ pub fn has_standby_signal(data: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::fixtures;
-    use fsm::Point;
+
+    fn solo() -> Include {
+        Include { names: Names::Empty, upstream: None, clients: true }
+    }
 
     #[test]
     fn a_solo_primary_waits_for_nobody_and_a_paired_one_for_one_join() {
         let config = fixtures::config("n1");
-        let solo = State::first_primary(config.cluster.cluster.id, "n1");
-        let says = text(&config, &solo, &Names::of(&config, &solo));
+        let says = text(&config, &solo());
         assert!(says.contains("synchronous_standby_names = ''\nprimary_conninfo = ''\n"), "{says}");
-        let paired = solo.paired(solo.next_join());
-        let says = text(&config, &paired, &Names::of(&config, &paired));
-        assert!(says.contains("synchronous_standby_names = '\"n2_e1_j1\"'\n"), "{says}");
+        let at = Point { epoch: 1, join: 1 };
+        for (wanted, value) in [(Names::Peer(at), "\"n2_e1_j1\""), (Names::Barrier, "\"tandem_barrier\"")] {
+            let says = text(&config, &Include { names: wanted, ..solo() });
+            assert!(says.contains(&format!("synchronous_standby_names = '{value}'\n")), "{says}");
+            assert_eq!(names(&config, value), wanted);
+        }
+        assert_eq!((names(&config, ""), names(&config, "*")), (Names::Empty, Names::Other));
     }
 
     #[test]
     fn a_standby_streams_under_its_join_s_name_over_the_peer_link() {
         let config = fixtures::config("n2");
         let at = Point { epoch: 2, join: 5 };
-        let standby = State::joined_standby(config.cluster.cluster.id, "n2", "n1", at);
-        let says = text(&config, &standby, &Names::of(&config, &standby));
+        let include = Include { names: Names::Empty, upstream: Some(at), clients: false };
+        let says = text(&config, &include);
         assert!(says.contains("synchronous_standby_names = ''"), "{says}");
         assert!(
             says.contains("host=198.18.78.11 ") && says.contains(" application_name=n2_e2_j5 "),
             "{says}"
         );
         assert!(says.contains("primary_slot_name = 'tandem_n2'"), "{says}");
+        let [_, (_, conninfo), _] = settings(&config, &include);
+        assert_eq!((upstream(&config, &conninfo), upstream(&config, "")), (Some(at), None));
+        assert_eq!(upstream(&config, "host=elsewhere"), Some(Point::default()));
     }
 
     #[test]

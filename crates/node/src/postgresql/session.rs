@@ -13,6 +13,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Of every question: a frozen server must not freeze the agent.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Of a large, dirty cache on a slow disk.
+const CHECKPOINT: Duration = Duration::from_secs(300);
+
 /// How this node's server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -40,6 +43,19 @@ impl Server {
         }
     }
 
+    /// As the superuser, on the database `postgres`.
+    pub fn config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host_path(&self.socket)
+            .port(self.port)
+            .user(&self.user)
+            .dbname("postgres")
+            .application_name("tandem agent")
+            .connect_timeout(CONNECT);
+        config
+    }
+
     /// A session on the database `postgres`.
     ///
     /// # Errors
@@ -49,15 +65,8 @@ impl Server {
             Commits::Local => "-c synchronous_commit=local -c statement_timeout=10s -c lock_timeout=5s",
             Commits::Synchronous => "-c synchronous_commit=on -c statement_timeout=0",
         };
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host_path(&self.socket)
-            .port(self.port)
-            .user(&self.user)
-            .dbname("postgres")
-            .application_name("tandem agent")
-            .options(options)
-            .connect_timeout(CONNECT);
+        let mut config = self.config();
+        config.options(options);
         let connecting = async {
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(async move {
@@ -80,8 +89,11 @@ impl Server {
     }
 
     /// The settings it runs with that are not as they should be, by their names.
-    pub async fn differing(&self, settings: &[(&'static str, String)]) -> Result<Vec<&'static str>> {
-        let client = self.connect(Commits::Local).await?;
+    pub async fn differing(
+        &self,
+        client: &Client,
+        settings: &[(&'static str, String)],
+    ) -> Result<Vec<&'static str>> {
         let mut differ = Vec::new();
         for (setting, value) in settings {
             let row = answer(client.query_one("SELECT current_setting($1)", &[setting])).await?;
@@ -92,10 +104,13 @@ impl Server {
         Ok(differ)
     }
 
-    /// Makes it read its configuration again.
-    pub async fn reload(&self) -> Result<()> {
+    /// All that was changed is in the data files when it returns.
+    pub async fn checkpoint(&self) -> Result<()> {
         let client = self.connect(Commits::Local).await?;
-        answer(client.query_one("SELECT pg_reload_conf()", &[])).await?;
+        client.batch_execute("SET statement_timeout = 0").await?;
+        timeout(CHECKPOINT, client.batch_execute("CHECKPOINT"))
+            .await
+            .context("CHECKPOINT takes too long")??;
         Ok(())
     }
 

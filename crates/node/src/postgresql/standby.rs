@@ -39,12 +39,3 @@ pub async fn missed(server: &Server) -> Result<Option<String>> {
     let row = answer(client.query_opt(sql, &[])).await?;
     Ok(row.map(|row| row.get::<_, String>(0).trim_matches('"').to_owned()))
 }
-
-/// Makes the peer's slot where there is none: WAL is kept for it from now on.
-pub async fn ensure_slot(server: &Server, slot: &str) -> Result<()> {
-    let client = server.connect(Commits::Local).await?;
-    let sql = "SELECT pg_create_physical_replication_slot($1::text::name, true) \
-               WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1::text::name)";
-    answer(client.query(sql, &[&slot])).await?;
-    Ok(())
-}

@@ -79,6 +79,7 @@ fn node(name: &str, primary: bool) -> NodeReport {
             ..Default::default()
         },
         machine: Default::default(),
+        doing: None,
         transitions: vec![Transition {
             at,
             from: "standby".into(),

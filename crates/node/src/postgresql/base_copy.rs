@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -11,41 +12,59 @@ use host::{files, say};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use nix::unistd::User;
 
-use super::wire::Terms;
+use super::cluster::{self, Content};
 use crate::command;
 use crate::config::Config;
-use crate::postgresql::cluster::{self, Content};
 
 /// Of what pg_basebackup said, kept for the error.
 const SAID_BYTES_MAX: usize = 8 << 10;
 
-/// Copies the primary's data into `data`. What was there and may be somebody's stays, under a dated name.
+/// What is copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// The primary's, on the side of its peer.
+    pub address: IpAddr,
+    /// About what the copy takes.
+    pub size_bytes: u64,
+}
+
+/// What becomes of the database that was there.
+#[derive(Debug, Clone, Copy)]
+pub enum Old<'a> {
+    /// It is somebody's, and stays beside the new one under a name with this stamp.
+    Keep(&'a str),
+    /// All it had is in the copy, or a person gave it up.
+    Remove,
+}
+
+/// Copies the primary's data into this node's data folder; what comes of it is a standby's.
 ///
 /// # Errors
 /// The copy broke (the next try starts over), or there is no place for it.
-pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<()> {
+pub fn take(config: &Config, source: Source, user: &User, old: Old) -> Result<()> {
     let data = &config.layout.paths.postgresql_data;
     if cluster::is_running(data) {
         bail!("PostgreSQL still runs on {}; nothing was copied", data.display());
     }
+    let parent = data.parent().unwrap_or(data);
     let copy = cluster::beside(data, "joining");
     if copy.exists() {
         say!("  an earlier copy that broke is removed: {}", copy.display());
         fs::remove_dir_all(&copy).with_context(|| format!("removing {}", copy.display()))?;
     }
     let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
-    files::folder(data.parent().unwrap_or(data), 0o755, owner)?;
-    room(data.parent().unwrap_or(data), terms.size_bytes)?;
-    base_backup(config, terms, user, &copy)?;
+    files::folder(parent, 0o755, owner)?;
+    if let (Err(_), Old::Remove) = (room(parent, source.size_bytes), old) {
+        remove(data)?;
+    }
+    room(parent, source.size_bytes)?;
+    base_backup(config, source, user, &copy)?;
     files::write_durably(&copy.join("standby.signal"), 0o600, owner, b"")?;
-    match cluster::content(data)? {
-        Content::Absent if data.exists() => fs::remove_dir(data)?,
-        Content::Absent => {}
-        Content::Pristine => {
-            fs::remove_dir_all(data)
-                .with_context(|| format!("removing the empty database in {}", data.display()))?;
-        }
-        Content::Used => {
+    match (cluster::content(data)?, old) {
+        (Content::Absent, _) if data.exists() => fs::remove_dir(data)?,
+        (Content::Absent, _) => {}
+        (Content::Pristine, _) | (_, Old::Remove) => remove(data)?,
+        (Content::Used, Old::Keep(stamp)) => {
             let kept = cluster::keep_aside(data, stamp)?;
             say!(
                 "  the database that was here is kept in {}; remove it when it is not needed",
@@ -54,7 +73,14 @@ pub fn take(config: &Config, terms: &Terms, user: &User, stamp: &str) -> Result<
         }
     }
     fs::rename(&copy, data).with_context(|| format!("moving the copy to {}", data.display()))?;
-    Ok(files::sync_folder(data.parent().unwrap_or(data))?)
+    Ok(files::sync_folder(parent)?)
+}
+
+fn remove(data: &Path) -> Result<()> {
+    if !data.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(data).with_context(|| format!("removing {}", data.display()))
 }
 
 /// A copy without room fails at its end, after minutes: asked before.
@@ -74,9 +100,9 @@ fn room(folder: &Path, needed_bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn base_backup(config: &Config, terms: &Terms, user: &User, copy: &Path) -> Result<()> {
+fn base_backup(config: &Config, source: Source, user: &User, copy: &Path) -> Result<()> {
     let port = config.cluster.ports.postgresql.to_string();
-    let host = terms.address.to_string();
+    let host = source.address.to_string();
     let password = PasswordFile::write(config, user)?;
     let program = config.layout.paths.postgresql_bin.join("pg_basebackup");
     let mut command = command::as_user(&program, user);
@@ -99,10 +125,10 @@ fn base_backup(config: &Config, terms: &Terms, user: &User, copy: &Path) -> Resu
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("running {}", program.display()))?;
-    let said = follow(&mut child, terms.size_bytes)?;
+    let said = follow(&mut child, source.size_bytes)?;
     let status = child.wait()?;
     if !status.success() {
-        bail!("the copy broke ({status}): {}; 'tandem join' starts it over", said.trim());
+        bail!("the copy broke ({status}): {}; the next try starts it over", said.trim());
     }
     Ok(())
 }
@@ -160,10 +186,10 @@ fn progress(line: &str) -> Option<(u64, u64)> {
 }
 
 /// The replicator's password where only PostgreSQL's user can read it, for as long as the copy takes.
-struct PasswordFile(PathBuf);
+pub struct PasswordFile(pub PathBuf);
 
 impl PasswordFile {
-    fn write(config: &Config, user: &User) -> Result<Self> {
+    pub fn write(config: &Config, user: &User) -> Result<Self> {
         let folder = config
             .layout
             .paths

@@ -1,0 +1,465 @@
+//! Heartbeats: what each node says of itself, ten times a second, on every network the two share (failover.md 12).
+//!
+//! A datagram is an HMAC and JSON. It echoes the newest sequence number heard of the other, so that a node knows whether it
+//! is heard itself. Nothing depends on a clock. A replayed datagram of an agent that runs is refused by its number; one
+//! of an earlier life is taken for its sender only while nothing newer is heard, and echoes nothing that is recent.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fsm::{Grant, Heard, Lsn, State};
+use serde::{Deserialize, Serialize};
+use tokio::net::UdpSocket;
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use uuid::Uuid;
+
+use super::auth::Key;
+
+/// Of the datagram's shape.
+const VERSION: u32 = 1;
+const SEAL_BYTES: usize = 32;
+/// One Ethernet frame: a heartbeat is never fragmented.
+const DATAGRAM_BYTES_MAX: usize = 1400;
+/// Heartbeats kept for the driver, which takes them ten times a second; more than a peer sends in seconds.
+const HEARD_MAX: usize = 64;
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long silence is silence.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    pub every: Duration,
+    /// After this the peer is gone: so many intervals.
+    pub gone_after: Duration,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saying {
+    /// None: a node that holds without a state it can trust.
+    pub state: Option<State>,
+    /// PostgreSQL died and does not come back.
+    pub postgres_failed: bool,
+    /// PostgreSQL does not run.
+    pub postgres_stopped: bool,
+    pub log: Option<Log>,
+    pub grant: Option<Grant>,
+}
+
+/// Where a primary's log is, for its standby to judge whether it can go on with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    pub timeline: u32,
+    /// Where this timeline left the one before.
+    pub began: Lsn,
+    pub flush: Lsn,
+    /// The peer's slot lost its log (`wal_status`).
+    pub slot_lost: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Beat {
+    version: u32,
+    cluster: Uuid,
+    from: String,
+    to: String,
+    /// Of this life of the agent.
+    life: u64,
+    number: u64,
+    boot_id: Uuid,
+    echo: Option<Echo>,
+    says: Saying,
+}
+
+/// The newest heartbeat heard of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Echo {
+    life: u64,
+    number: u64,
+    boot_id: Uuid,
+}
+
+/// A heartbeat and when it came.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub heard: Option<Heard>,
+    pub log: Option<Log>,
+    pub grant: Option<Grant>,
+    at: Instant,
+}
+
+/// Both directions. Shared by the tasks that send and receive, and the driver.
+pub struct Heart {
+    key: Key,
+    cluster: Uuid,
+    me: String,
+    peer: String,
+    boot_id: Uuid,
+    life: u64,
+    pub timing: Timing,
+    says: watch::Sender<Saying>,
+    ears: Mutex<Ears>,
+    /// A heartbeat came that is not like the one before.
+    pub news: Notify,
+}
+
+struct Ears {
+    /// Since when without a break, and when it was looked at last.
+    listens: Instant,
+    listened: Instant,
+    number_sent: u64,
+    /// My newest numbers and when they were sent.
+    sent: VecDeque<(u64, Instant)>,
+    /// The life and number heard last, and when.
+    newest: Option<(Echo, Instant)>,
+    /// Not yet taken by the driver.
+    heard: VecDeque<Received>,
+    last: Option<Received>,
+    refused: u64,
+}
+
+impl Default for Ears {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self {
+            listens: now,
+            listened: now,
+            number_sent: 0,
+            sent: VecDeque::new(),
+            newest: None,
+            heard: VecDeque::new(),
+            last: None,
+            refused: 0,
+        }
+    }
+}
+
+/// Who a heart beats for.
+pub struct Identity<'a> {
+    pub key: Key,
+    pub cluster: Uuid,
+    pub me: &'a str,
+    pub peer: &'a str,
+    pub boot_id: Uuid,
+    /// Random, of this life of the agent.
+    pub life: u64,
+}
+
+impl Heart {
+    pub fn new(who: Identity<'_>, timing: Timing) -> Arc<Self> {
+        let silent =
+            Saying { state: None, postgres_failed: false, postgres_stopped: true, log: None, grant: None };
+        Arc::new(Self {
+            key: who.key,
+            cluster: who.cluster,
+            me: who.me.to_owned(),
+            peer: who.peer.to_owned(),
+            boot_id: who.boot_id,
+            life: who.life,
+            timing,
+            says: watch::Sender::new(silent),
+            ears: Mutex::default(),
+            news: Notify::new(),
+        })
+    }
+
+    /// Says this from now on, and at once if it is something new.
+    pub fn say(&self, saying: Saying) {
+        self.says.send_if_modified(|said| {
+            let is_news = *said != saying;
+            *said = saying;
+            is_news
+        });
+    }
+
+    /// All heartbeats since the last call, the oldest first.
+    pub fn take(&self) -> Vec<Received> {
+        self.ears().heard.drain(..).collect()
+    }
+
+    /// Whether silence means anything: a node that began to listen just now, or slept, has not been told nothing.
+    pub fn has_listened(&self) -> bool {
+        let ears = self.ears();
+        let recent = |last: &Received| last.at.elapsed() <= self.timing.gone_after;
+        let heard = ears.last.as_ref().filter(|last| recent(last)).and_then(|last| last.heard.as_ref());
+        heard.is_some_and(|heard| heard.echoes_me) || ears.listens.elapsed() > self.timing.gone_after
+    }
+
+    /// Called every interval by who listens.
+    fn listen(&self) {
+        let mut ears = self.ears();
+        let now = Instant::now();
+        if now.duration_since(ears.listened) > self.timing.gone_after / 2 {
+            tracing::warn!("this agent slept, or its machine did: the other node is listened to anew");
+            ears.listens = now;
+        }
+        ears.listened = now;
+    }
+
+    /// The newest one, if it is of the last intervals.
+    pub fn newest(&self) -> Option<Received> {
+        self.ears().last.clone().filter(|last| last.at.elapsed() <= self.timing.gone_after)
+    }
+
+    fn ears(&self) -> MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next datagram.
+    fn beat(&self) -> Vec<u8> {
+        let says = self.says.borrow().clone();
+        let mut ears = self.ears();
+        ears.number_sent += 1;
+        let number = ears.number_sent;
+        let now = Instant::now();
+        ears.sent.push_back((number, now));
+        let forget = self.timing.gone_after * 2;
+        while ears.sent.front().is_some_and(|(_, at)| now.duration_since(*at) > forget) {
+            ears.sent.pop_front();
+        }
+        let beat = Beat {
+            version: VERSION,
+            cluster: self.cluster,
+            from: self.me.clone(),
+            to: self.peer.clone(),
+            life: self.life,
+            number,
+            boot_id: self.boot_id,
+            echo: ears.newest.map(|(echo, _)| echo),
+            says,
+        };
+        drop(ears);
+        let body = serde_json::to_vec(&beat).unwrap_or_default();
+        let mut datagram = self.key.seal_beat(&body).to_vec();
+        datagram.extend(body);
+        datagram
+    }
+
+    /// A datagram from the network; false if it was refused.
+    fn hear(&self, datagram: &[u8]) -> bool {
+        let understood = self.understand(datagram);
+        let mut ears = self.ears();
+        let Some(beat) = understood else {
+            ears.refused += 1;
+            return false;
+        };
+        let now = Instant::now();
+        let number = Echo { life: beat.life, number: beat.number, boot_id: beat.boot_id };
+        let echoes_me = beat.echo.is_some_and(|echo| {
+            let recent = |(number, at): &(u64, Instant)| {
+                *number == echo.number && now.duration_since(*at) <= self.timing.gone_after
+            };
+            echo.life == self.life && ears.sent.iter().any(recent)
+        });
+        let fresh = match ears.newest {
+            None => true,
+            Some((newest, _)) if newest.life == beat.life => beat.number > newest.number,
+            // Another life of the peer's agent: a new one knows me, or the old one is silent.
+            Some((_, at)) => echoes_me || now.duration_since(at) > self.timing.gone_after,
+        };
+        if !fresh {
+            // By the other network, a moment later: nothing to count.
+            ears.refused += u64::from(ears.newest.is_none_or(|(newest, _)| newest.life != beat.life));
+            return false;
+        }
+        ears.newest = Some((number, now));
+        let answers = beat.echo.map(|echo| echo.boot_id);
+        let (failed, stopped) = (beat.says.postgres_failed, beat.says.postgres_stopped);
+        let heard = beat.says.state.map(|state| Heard {
+            state,
+            boot_id: beat.boot_id,
+            echoes_me,
+            answers,
+            postgres_failed: failed,
+            postgres_stopped: stopped,
+        });
+        let received = Received { heard, log: beat.says.log, grant: beat.says.grant, at: now };
+        let tells = |it: &Received| {
+            let heard = it.heard.as_ref();
+            heard.map(|heard| (heard.state.clone(), heard.echoes_me, heard.postgres_stopped, it.grant))
+        };
+        let is_news = ears.last.as_ref().is_none_or(|last| tells(last) != tells(&received));
+        if ears.heard.len() == HEARD_MAX {
+            ears.heard.pop_front();
+        }
+        ears.heard.push_back(received.clone());
+        ears.last = Some(received);
+        drop(ears);
+        if is_news {
+            self.news.notify_one();
+        }
+        true
+    }
+
+    fn understand(&self, datagram: &[u8]) -> Option<Beat> {
+        let (seal, body) = datagram.split_at_checked(SEAL_BYTES)?;
+        if !self.key.is_beat(body, seal) {
+            return None;
+        }
+        let beat: Beat = serde_json::from_slice(body).ok()?;
+        let ours = beat.version == VERSION
+            && beat.cluster == self.cluster
+            && beat.from == self.peer
+            && beat.to == self.me;
+        let its_own = beat.says.state.as_ref().is_none_or(|state| {
+            state.version == fsm::VERSION && state.cluster == self.cluster && state.node == self.peer
+        });
+        (ours && its_own).then_some(beat)
+    }
+}
+
+/// Sends and receives between one pair of addresses, for as long as the agent lives. A network may come up after it.
+pub async fn on(heart: Arc<Heart>, mine: IpAddr, theirs: IpAddr, port: u16) {
+    loop {
+        match UdpSocket::bind(SocketAddr::new(mine, port)).await {
+            Ok(socket) => {
+                let error = beats(&heart, &socket, SocketAddr::new(theirs, port)).await;
+                tracing::warn!(%mine, "heartbeats: {error}");
+            }
+            Err(error) => tracing::debug!(%mine, "no heartbeats yet: {error}"),
+        }
+        sleep(BIND_AGAIN).await;
+    }
+}
+
+/// Until the socket is of no use any more.
+async fn beats(heart: &Heart, socket: &UdpSocket, to: SocketAddr) -> std::io::Error {
+    let mut every = interval(heart.timing.every);
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut says = heart.says.subscribe();
+    let mut datagram = [0u8; DATAGRAM_BYTES_MAX];
+    loop {
+        tokio::select! {
+            _ = every.tick() => heart.listen(),
+            changed = says.changed() => if changed.is_err() { return std::io::ErrorKind::BrokenPipe.into() },
+            received = socket.recv_from(&mut datagram) => {
+                match received {
+                    Ok((length, from)) if from.ip() == to.ip() => {
+                        heart.hear(&datagram[..length]);
+                    }
+                    // A stranger's; or the peer's port was closed for a moment (ICMP).
+                    Ok(_) | Err(_) => {}
+                }
+                continue;
+            }
+        }
+        // A network that is down is what the heartbeats are there to show.
+        let _ = socket.send_to(&heart.beat(), to).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMING: Timing =
+        Timing { every: Duration::from_millis(100), gone_after: Duration::from_millis(200) };
+
+    fn heart(key: &str, me: &str, peer: &str, life: u64) -> Arc<Heart> {
+        let heart = Heart::new(
+            Identity {
+                key: Key::of(key),
+                cluster: Uuid::from_u128(7),
+                me,
+                peer,
+                boot_id: Uuid::from_u128(life.into()),
+                life,
+            },
+            TIMING,
+        );
+        heart.say(Saying {
+            state: Some(State::first_primary(Uuid::from_u128(7), me)),
+            postgres_failed: false,
+            postgres_stopped: false,
+            log: None,
+            grant: None,
+        });
+        heart
+    }
+
+    fn echoes(heart: &Heart) -> bool {
+        heart.newest().and_then(|it| it.heard).is_some_and(|heard| heard.echoes_me)
+    }
+
+    #[test]
+    fn a_node_knows_whether_it_is_heard() {
+        let (n1, n2) = (heart("k", "n1", "n2", 1), heart("k", "n2", "n1", 2));
+        assert!(n1.newest().is_none());
+        assert!(n1.hear(&n2.beat()) && !echoes(&n1), "heard, and not known to hear");
+        assert!(n2.hear(&n1.beat()) && echoes(&n2));
+        assert!(n1.hear(&n2.beat()) && echoes(&n1));
+        let heard = n1.newest().unwrap().heard.unwrap();
+        assert_eq!((heard.answers, heard.boot_id), (Some(Uuid::from_u128(1)), Uuid::from_u128(2)));
+        assert_eq!(n1.take().len(), 2);
+        // n1 is not heard any more: what n2 goes on to echo is old.
+        std::thread::sleep(TIMING.gone_after + Duration::from_millis(20));
+        assert!(n1.newest().is_none(), "silence");
+        assert!(n1.hear(&n2.beat()) && !echoes(&n1));
+    }
+
+    #[test]
+    fn silence_counts_after_a_while_of_listening_and_not_after_a_sleep() {
+        let (n1, n2) = (heart("k", "n1", "n2", 1), heart("k", "n2", "n1", 2));
+        assert!(!n1.has_listened(), "it began just now");
+        n1.hear(&n2.beat());
+        assert!(!n1.has_listened(), "heard, and not known to hear: perhaps in a moment");
+        n2.hear(&n1.beat());
+        n1.hear(&n2.beat());
+        assert!(n1.has_listened());
+        std::thread::sleep(TIMING.gone_after + Duration::from_millis(20));
+        assert!(n1.has_listened() && n1.newest().is_none());
+        // Nobody listened all that time.
+        n1.listen();
+        assert!(!n1.has_listened());
+    }
+
+    #[test]
+    fn what_is_not_the_peers_or_was_heard_before_is_refused() {
+        let (n1, n2) = (heart("k", "n1", "n2", 1), heart("k", "n2", "n1", 2));
+        let beat = n2.beat();
+        let newer = n2.beat();
+        assert!(n1.hear(&newer) && !n1.hear(&beat) && !n1.hear(&newer), "older, and the same again");
+        assert!(!n1.hear(&heart("other", "n2", "n1", 3).beat()), "another key");
+        assert!(!n1.hear(&n1.beat()), "its own");
+        assert!(!n1.hear(&heart("k", "n2", "n3", 3).beat()), "for another");
+        assert!(!n1.hear(b"short") && !n1.hear(&[0; 64]));
+        let mut changed = n2.beat();
+        *changed.last_mut().unwrap() ^= 1;
+        assert!(!n1.hear(&changed));
+        assert!(n1.ears().refused >= 5);
+    }
+
+    #[test]
+    fn another_life_of_the_peer_is_known_by_its_echo_or_by_silence() {
+        let n1 = heart("k", "n1", "n2", 1);
+        let (old, new) = (heart("k", "n2", "n1", 2), heart("k", "n2", "n1", 3));
+        let recorded = old.beat();
+        assert!(n1.hear(&new.beat()));
+        assert!(!n1.hear(&recorded), "a replay of an earlier life beside a living one");
+        let restarted = heart("k", "n2", "n1", 4);
+        assert!(!n1.hear(&restarted.beat()), "not yet: it has not heard this node");
+        assert!(restarted.hear(&n1.beat()) && n1.hear(&restarted.beat()));
+    }
+
+    #[test]
+    fn a_heartbeat_fits_into_one_frame() {
+        let long = "a-node-with-a-rather-long-name-of-sixty-three-characters-0123456";
+        let (n1, n2) = (heart("k", long, long, u64::MAX), heart("k", long, long, u64::MAX));
+        n1.hear(&n2.beat());
+        let state = State {
+            flag: Some(fsm::Flag { epoch: u64::MAX, join: u64::MAX, boot_id: Uuid::max() }),
+            ..State::first_primary(Uuid::max(), long)
+        };
+        let at = fsm::Point { epoch: u64::MAX, join: u64::MAX };
+        n1.say(Saying {
+            state: Some(state),
+            postgres_failed: true,
+            postgres_stopped: true,
+            log: Some(Log { timeline: u32::MAX, began: u64::MAX, flush: u64::MAX, slot_lost: true }),
+            grant: Some(Grant { at, lsn: u64::MAX, nonce: u64::MAX, boot_id: Uuid::max() }),
+        });
+        assert!(n1.beat().len() <= DATAGRAM_BYTES_MAX, "{}", n1.beat().len());
+    }
+}

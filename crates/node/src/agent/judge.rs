@@ -1,0 +1,106 @@
+//! The arbiter's side of a decision (failover.md 8): what etcd's register says now, the next epoch won there, the peer
+//! powered off.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use fsm::{Mode, Observation, Register, Role, State};
+
+use crate::arbiter::{self, Etcd};
+use crate::config::Config;
+
+/// Who is asked.
+pub enum Judge {
+    Nobody,
+    Fence { command: Vec<String>, timeout: Duration, node: String, address: IpAddr },
+    Etcd { etcd: Arc<Etcd>, is_there: Arc<AtomicBool> },
+}
+
+impl Judge {
+    /// As `failover:` of cluster.yaml says.
+    ///
+    /// # Errors
+    /// An arbiter without its section, which cluster.yaml's own rules refuse.
+    pub fn of(config: &Config) -> Result<Self> {
+        let failover = &config.cluster.failover;
+        Ok(match failover.arbiter {
+            spec::Arbiter::None => Self::Nobody,
+            spec::Arbiter::Fence => {
+                let fence = failover.fence.as_ref().context("failover.fence is missing")?;
+                let peer = config.peer().context("a single node has nobody to fence")?;
+                Self::Fence {
+                    command: fence.command.clone(),
+                    timeout: Duration::from_millis(fence.timeout_ms.get()),
+                    node: peer.name.clone(),
+                    address: peer.address,
+                }
+            }
+            spec::Arbiter::Etcd => {
+                let etcd = failover.etcd.as_ref().context("failover.etcd is missing")?;
+                let node = config.node()?;
+                let own: Vec<IpAddr> =
+                    [Some(node.address), node.peer_address].into_iter().flatten().collect();
+                let password = config.secrets.etcd_password.as_deref();
+                let etcd = Etcd::new(etcd, config.cluster.cluster.id, &own, password);
+                Self::Etcd { etcd: Arc::new(etcd), is_there: Arc::default() }
+            }
+        })
+    }
+
+    /// Adds the register to what is seen where a decision may turn on it: steady states do not need it. And sees to it that
+    /// there is one before it is needed.
+    pub async fn look(&self, observed: &mut Observation, state: &State) {
+        let Self::Etcd { etcd, is_there } = self else { return };
+        let alone = observed.peer.as_ref().is_none_or(|peer| {
+            !peer.echoes_me || peer.postgres_failed || peer.postgres_stopped || peer.state.mark >= state.at()
+        });
+        if alone || observed.command.is_some() {
+            match etcd.read().await {
+                Ok(register) => observed.register = register,
+                Err(error) => tracing::debug!("etcd: {error}"),
+            }
+        }
+        // Only where nobody can have taken the next epoch and lost the register since.
+        let unrivalled = state.mode == Mode::Solo
+            || observed.peer.as_ref().is_some_and(|peer| {
+                peer.echoes_me && peer.state.role == Role::Standby && peer.state.epoch == state.epoch
+            });
+        if state.role == Role::Primary && unrivalled && !is_there.swap(true, Ordering::AcqRel) {
+            let (etcd, is_there) = (Arc::clone(etcd), Arc::clone(is_there));
+            let first = Register { epoch: state.epoch, owner: state.owner.clone() };
+            tokio::spawn(async move {
+                if let Err(error) = etcd.init(&first).await {
+                    tracing::warn!("etcd's register: {error}; trying again");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    is_there.store(false, Ordering::Release);
+                }
+            });
+        }
+    }
+
+    /// Wins the next epoch, or does not: the register's next reading tells.
+    ///
+    /// # Errors
+    /// No etcd, or an answer that is none.
+    pub async fn take_epoch(&self, from: u64, to: &Register) -> Result<()> {
+        let Self::Etcd { etcd, .. } = self else { bail!("no etcd is configured") };
+        let won = etcd.cas(from, to).await?;
+        tracing::info!(epoch = to.epoch, won, "etcd was asked for the next epoch");
+        Ok(())
+    }
+
+    /// Returns when the peer is off.
+    ///
+    /// # Errors
+    /// The fence did not say so: nothing is known of the peer.
+    pub async fn fence(&self) -> Result<()> {
+        let Self::Fence { command, timeout, node, address } = self else { bail!("no fence is configured") };
+        tracing::warn!(node, "powering the other node off");
+        arbiter::fence(command, *timeout, node, *address).await?;
+        tracing::warn!(node, "the other node is off");
+        Ok(())
+    }
+}
