@@ -255,10 +255,15 @@ fn logrotate_takes_the_file() {
 #[test]
 fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
     let Some(server) = server(&["rsync", "ip"]) else { return };
-    for name in ["n1", "n2"] {
-        fs::create_dir_all(server.at(&format!("/storage/recordings/{name}/2026/11/24"))).unwrap();
+    // A day's folder and its recordings; nothing is of yesterday.
+    let now = jiff::Timestamp::now();
+    let today = now.strftime("%Y/%m/%d").to_string();
+    let earlier = (now - jiff::SignedDuration::from_hours(48)).strftime("%Y/%m/%d").to_string();
+    for (day, name) in [(&today, "a.wav"), (&earlier, "old.wav")] {
+        let folder = server.at(&format!("/storage/recordings/n1/{day}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), "RIFF").unwrap();
     }
-    fs::write(server.at("/storage/recordings/n1/2026/11/24/a.wav"), "RIFF").unwrap();
     // Both ends on this node: n1 sends what n2's daemon would take, by n2's own file.
     let theirs = common::node(&common::pair(Shape::Node), "n2");
     let daemon = &theirs.iter().find(|f| f.target.ends_with("rsyncd.conf")).unwrap().contents;
@@ -276,20 +281,30 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
     let file = server.folder.path().join("theirs/rsyncd.secrets");
     fs::write(&file, secrets).unwrap();
     fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-    let unit = fs::read_to_string(server.at("/etc/systemd/system/tandem-recordings.service")).unwrap();
-    let push = unit.lines().find_map(|l| l.strip_prefix("ExecStart=")).unwrap();
-    assert!(!push.contains("delete"));
-    let push = push
-        .replace(" /storage", &format!(" {root}/storage"))
-        .replace("/etc/tandem", &format!("{root}/etc/tandem"));
+    let script = fs::read_to_string(server.at("/etc/tandem/push-recordings")).unwrap();
+    assert!(!script.contains("--delete"));
+    let push = server.folder.path().join("push-recordings");
+    fs::write(
+        &push,
+        script.replace("'/storage", &format!("'{root}/storage")).replace("=/etc", &format!("={root}/etc")),
+    )
+    .unwrap();
+    for (unit, what) in [("tandem-recordings", "recent"), ("tandem-recordings-all", "all")] {
+        let unit = fs::read_to_string(server.at(&format!("/etc/systemd/system/{unit}.service"))).unwrap();
+        assert!(unit.contains(&format!("ExecStart=/etc/tandem/push-recordings {what}\n")), "{unit}");
+    }
     let seen = server.in_namespace(
         &format!(
             r#"
             ip address add 10.0.0.102/32 dev lo
             ip route replace local 10.0.0.102 dev lo src 10.0.0.101 table local
             rsync --daemon --no-detach --config="$1" & sleep 0.5
-            {push}; cat "$ROOT/taken/recordings/n1/2026/11/24/a.wav"; echo
-            rm "$ROOT/storage/recordings/n1/2026/11/24/a.wav"; {push}; ls "$ROOT/taken/recordings/n1/2026/11/24"
+            push() {{ sh "$ROOT/push-recordings" "$1"; }}
+            cd "$ROOT/taken/recordings/n1"
+            push recent; cat {today}/a.wav; echo; [ -e {earlier} ] && echo early || echo not yet
+            find . -mindepth 1 -type d -printf '%m\n' | sort -u
+            push all; cat {earlier}/old.wav; echo
+            find "$ROOT/storage/recordings" -name '*.wav' -delete; push recent; push all; find . -name '*.wav' | wc -l
             p="--password-file=$ROOT/etc/tandem/rsync.password"
             rsync $p -r "$ROOT/storage/recordings/n1/" --delete rsync://n1@10.0.0.102:8730/recordings/ 2>/dev/null && echo deleted || echo refused
             rsync $p -r rsync://n1@10.0.0.102:8730/recordings/ "$ROOT/stolen" 2>/dev/null && echo fetched || echo refused
@@ -300,7 +315,7 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
         ),
         &config,
     );
-    assert_eq!(seen, "RIFF\na.wav\nrefused\nrefused\nrefused\n");
+    assert_eq!(seen, "RIFF\nnot yet\n2750\nRIFF\n2\nrefused\nrefused\nrefused\n");
 }
 
 #[test]
@@ -308,6 +323,7 @@ fn scripts_are_scripts() {
     let Some(server) = server(&["sh"]) else { return };
     for script in [
         "/etc/tandem/tc",
+        "/etc/tandem/push-recordings",
         "/usr/local/bin/failover_master.sh",
         "/usr/local/bin/failover_backup.sh",
         "/usr/local/bin/failover_fault.sh",

@@ -42,9 +42,13 @@ pub(super) const FILES: &[Template] = &[
     template!("root/etc/tandem/rsyncd.secrets", 0o600, Pair),
     template!("root/etc/tandem/rsync.password", 0o600, Pair).of(Freeswitch),
     template!("root/etc/systemd/system/tandem-rsyncd.service", 0o644, Pair).then(RSYNCD),
+    template!("root/etc/tandem/push-recordings", 0o755, Pair),
     template!("root/etc/systemd/system/tandem-recordings.service", 0o644, Pair).then(&[Do::DaemonReload]),
+    template!("root/etc/systemd/system/tandem-recordings-all.service", 0o644, Pair).then(&[Do::DaemonReload]),
     template!("root/etc/systemd/system/tandem-recordings.timer", 0o644, Pair)
         .then(&[Do::DaemonReload, Do::Enable("tandem-recordings.timer")]),
+    template!("root/etc/systemd/system/tandem-recordings-all.timer", 0o644, Pair)
+        .then(&[Do::DaemonReload, Do::Enable("tandem-recordings-all.timer")]),
     // Exporters. Their passwords are read by the service manager, as root.
     template!("root/etc/default/prometheus-node-exporter", 0o644, NodeAndLab).then(&[
         Do::Enable("prometheus-node-exporter.service"),
