@@ -2,7 +2,7 @@
 #
 # Settings, from the environment or the command line:
 #   RELEASE=trixie            the lab's Debian: trixie or bookworm
-#   LAB=lab LAB_PORT=8080     the lab's name, and its port on 127.0.0.1; others for a second one beside the first
+#   LAB=lab LAB_PORT=8080     a new lab's name, and its port on 127.0.0.1; others for a second one beside the first
 #   ARBITER=none              who says whether a node of the lab may go on alone: none, etcd or fence (docs/arbiter.md)
 #   TANDEM_DIR=.tandem        becomes a link to the lab's folder, where env is
 #   TANDEM_DEV_DIR=.tandem-dev where the dev node's cluster.yaml, secrets and env are
@@ -14,10 +14,11 @@ SHELL := /bin/bash
 # rustup's place, for shells that were open before it was installed.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 RELEASE ?= trixie
-LAB ?= lab
-LAB_PORT ?= 8080
 ARBITER ?= none
 export TANDEM_DIR ?= .tandem
+# This clone's lab, once it has one.
+LAB ?= $(or $(patsubst /var/lib/tandem-lab/%,%,$(filter /var/lib/tandem-lab/%,$(shell readlink $(TANDEM_DIR)))),lab)
+LAB_PORT ?= 8080
 export TANDEM_DEV_DIR ?= .tandem-dev
 export TANDEM_LAB ?= $(LAB)
 export TANDEM_LAB_RELEASE ?= $(RELEASE)

@@ -32,7 +32,7 @@ pub fn run(lab: &LabName, link: &Path, purge: bool) -> Result<()> {
     if !left.is_empty() {
         bail!("could not remove {}", left.join(", "));
     }
-    say!("{}", if was.is_empty() { "there is no such lab" } else { "the lab is gone" });
+    say!("{}", if was.is_empty() { places.none() } else { "the lab is gone".into() });
     if !purge && Path::new(places::CACHE).is_dir() {
         say!("images stay in {} for the next one; 'tandem lab down --purge' removes them", places::CACHE);
     }

@@ -1,5 +1,6 @@
 //! Where a lab keeps what.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{LabName, Release};
@@ -18,6 +19,19 @@ pub struct Places {
 impl Places {
     pub fn of(lab: &LabName) -> Self {
         Self { top: Path::new(STATE).join(lab.as_str()) }
+    }
+
+    /// Of what is not there, with what is.
+    pub fn none(&self) -> String {
+        let labs = fs::read_dir(STATE).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+        let mut labs: Vec<_> = labs.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        labs.sort();
+        let name = self.top.file_name().unwrap_or_default().to_string_lossy();
+        let others = match labs.is_empty() {
+            true => String::new(),
+            false => format!(", only {} (--lab NAME, in make LAB=NAME)", labs.join(", ")),
+        };
+        format!("there is no lab '{name}'{others}")
     }
 
     pub fn state(&self) -> PathBuf {

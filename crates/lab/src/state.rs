@@ -66,7 +66,7 @@ impl State {
 
     /// A lab that must be there.
     pub fn existing(places: &Places) -> Result<Self> {
-        Self::read(places)?.context("there is no such lab; make it with 'tandem lab up'")
+        Self::read(places)?.with_context(|| format!("{}; 'tandem lab up' makes one", places.none()))
     }
 
     pub fn write(&self, places: &Places) -> Result<()> {
