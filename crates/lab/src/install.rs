@@ -3,6 +3,8 @@
 //! Architecture invariant: only what an operator can do is done here, by the commands of the documentation.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -21,6 +23,10 @@ const FOLDER: &str = "var/tmp";
 const MARKER: &str = "/etc/tandem/lab";
 /// Where a node keeps its cluster's file and secrets.
 pub const ETC: &str = "/etc/tandem";
+
+/// Until nothing is wrong: agents look once a second, so what started last is seen last.
+const SETTLE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Installs the packages on a node.
 pub fn package(lab: &LabName, state: &State, places: &Places, name: &str, debs: &Debs) -> Result<()> {
@@ -84,6 +90,37 @@ pub fn cluster(lab: &LabName, state: &State, places: &Places, progress: &Progres
     let token = invitation["token"].as_str().context("'tandem invite' says no token")?;
     let join = ["tandem", "join", &peer(first), "--token-file", "-", "--node", second];
     logged(lab, places, second, &join, &format!("{token}\n")).map(drop)
+}
+
+/// Waits until 'tandem status' says of both nodes that nothing is wrong; after [`SETTLE`] says what is.
+pub fn settle(lab: &LabName, progress: &Progress) -> Result<()> {
+    let deadline = Instant::now() + SETTLE;
+    for name in NODES {
+        loop {
+            let wrong = wrong(lab, name)?;
+            if wrong.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                progress.step(format_args!("{name}: tandem status says: {}", wrong.join("; ")));
+                break;
+            }
+            sleep(LOOK_EVERY);
+        }
+    }
+    Ok(())
+}
+
+/// What 'tandem status' finds, asked on a node.
+fn wrong(lab: &LabName, name: &str) -> Result<Vec<String>> {
+    let init = node::init(lab, name).with_context(|| format!("{name} has stopped"))?;
+    let said =
+        node::command(&init).args(["tandem", "status", "--json"]).output().context("running nsenter")?;
+    let report: Value = serde_json::from_slice(&said.stdout).with_context(|| {
+        format!("on {name}: tandem status says no JSON: {}", String::from_utf8_lossy(&said.stderr).trim())
+    })?;
+    let findings = report["findings"].as_array().into_iter().flatten();
+    Ok(findings.map(|finding| finding["what"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
 /// Runs it, its words in the node's log in the lab's folder.

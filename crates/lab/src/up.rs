@@ -94,6 +94,8 @@ pub fn run(lab: &LabName, options: &Options) -> Result<()> {
         install::cluster(lab, &state, &places, &progress)?;
         state.processes.push(forward::start(lab, &places, options.port)?);
         environment::write(&environment::of(lab, &state, &places)?, &places)?;
+        progress.step("n1, n2: tandem status");
+        install::settle(lab, &progress)?;
     }
     state.whole = true;
     state.write(&places)?;

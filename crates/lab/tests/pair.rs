@@ -24,6 +24,11 @@ fn two_servers_become_a_pair_and_carry_a_call() {
     let lab = Lab::new('p');
     let up = lab.must(&["up", "--debs", packages.to_str().unwrap()]);
     assert!(up.contains("the lab is up"), "{up}");
+    // Said by the exit code; what was not well yet would be in its words.
+    for node in ["n1", "n2"] {
+        let status = lab.exec(node, &["tandem", "status"]);
+        assert!(status.succeeded, "{}", status.out);
+    }
 
     let holds = |node: &str| lab.exec(node, &["ip", "-br", "addr", "show", "svc0"]).out.contains(VIP);
     assert!(holds("n1") && !holds("n2"), "the address is on the first node");
