@@ -25,7 +25,7 @@ impl Error {
     pub fn at_key(file: &str, text: &str, key: &str, problem: &str, cure: &str) -> Self {
         Self {
             file: file.into(),
-            line: line_of(text, key),
+            line: line_of(text, key, problem),
             key: key.into(),
             problem: problem.into(),
             cure: cure.into(),
@@ -85,19 +85,48 @@ fn key_on(text: &str, line: u64) -> String {
     found.map(|(k, _)| k.trim().to_owned()).filter(|k| k.len() <= 64).unwrap_or_default()
 }
 
-/// The line of a dotted key, following its sections by order; 0 when it is not written in the file.
-fn line_of(text: &str, dotted: &str) -> u64 {
-    let mut wanted = dotted.split('.').peekable();
-    for (number, line) in (1u64..).zip(text.lines()) {
-        let Some(part) = wanted.peek() else { break };
-        if line.trim_start().strip_prefix(part).is_some_and(|rest| rest.trim_start().starts_with(':')) {
-            wanted.next();
-            if wanted.peek().is_none() {
-                return number;
-            }
+/// The line of a dotted key; 0 when it is not written in the file. In a list a key is on several lines: the last whose value
+/// the problem names (what "stands there already" does so above), else the first.
+fn line_of(text: &str, dotted: &str, problem: &str) -> u64 {
+    let mut section: Vec<Written> = written(text).collect();
+    let mut parts = dotted.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let Some(indent) = section.first().map(|line| line.indent) else { break };
+        let is_part = |line: &Written| line.indent == indent && line.key == part;
+        if parts.peek().is_none() {
+            let of_key: Vec<_> = section.iter().filter(|line| is_part(line)).collect();
+            let named = of_key.iter().rev().find(|line| line.is_named_in(problem));
+            return named.or(of_key.first()).map_or(0, |line| line.number);
         }
+        let Some(at) = section.iter().position(is_part) else { break };
+        section = section.split_off(at + 1).into_iter().take_while(|line| line.indent > indent).collect();
     }
     0
+}
+
+/// A line with a key.
+struct Written<'a> {
+    number: u64,
+    /// Of the key, so that a list's first keys and their others have the same.
+    indent: usize,
+    key: &'a str,
+    value: &'a str,
+}
+
+impl Written<'_> {
+    fn is_named_in(&self, problem: &str) -> bool {
+        let between = |c: char| c.is_whitespace() || "'\"(),;/".contains(c);
+        !self.value.is_empty() && problem.split(between).any(|word| word == self.value)
+    }
+}
+
+fn written(text: &str) -> impl Iterator<Item = Written<'_>> {
+    (1u64..).zip(text.lines()).filter_map(|(number, line)| {
+        let content = line.trim_start_matches([' ', '-']);
+        let (key, value) = content.split_once(':').filter(|_| !content.starts_with('#'))?;
+        let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+        Some(Written { number, indent: line.len() - content.len(), key: key.trim_end(), value })
+    })
 }
 
 fn first_line(text: &str) -> String {
@@ -154,8 +183,20 @@ mod tests {
 
     #[test]
     fn finds_the_line_of_a_dotted_key() {
-        let text = "server:\n  port: 1\ndatabase:\n  port: 2\n";
-        assert_eq!(super::line_of(text, "database.port"), 4);
-        assert_eq!(super::line_of(text, "redis.port"), 0);
+        let text = "server:\n  port: 1\ndatabase:\n  pool: {port: 3}\n  port: 2\n";
+        assert_eq!(super::line_of(text, "database.port", ""), 5);
+        assert_eq!(super::line_of(text, "server.pool", ""), 0);
+        assert_eq!(super::line_of(text, "redis.port", ""), 0);
+    }
+
+    #[test]
+    fn finds_the_line_of_the_list_s_item_that_is_wrong() {
+        let text = "# name: it\nnodes:\n  - name: n1\n    address: 10.0.0.1\n\n  - name: 'n_2' # second\n    address: 10.0.0.1\n\
+                    queue:\n  name: n_2\n";
+        let line = |key, problem| super::line_of(text, key, problem);
+        assert_eq!(line("nodes.name", "'n_2' is no host name"), 6);
+        assert_eq!(line("nodes.name", "something is wrong"), 3);
+        assert_eq!(line("nodes.address", "10.0.0.1 stands under nodes.address already"), 7);
+        assert_eq!(line("nodes.address", "10.0.0.11/24 is not"), 4);
     }
 }
