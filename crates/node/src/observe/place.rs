@@ -35,8 +35,8 @@ pub struct Place {
 /// Why this machine is no node.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("cannot read {path}: {source}; this machine is no node yet: type 'tandem init' or 'tandem join'")]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot read {path}: {why}; this machine is no node yet: type 'tandem init' or 'tandem join'")]
+    Unreadable { path: PathBuf, why: io::Error },
     #[error(
         "{path} names '{name}', which is not in cluster.yaml (its nodes: {known}); write one of them there"
     )]
@@ -55,7 +55,7 @@ impl Place {
     pub fn load(etc: &Path) -> Result<Self, PlaceError> {
         let read = |name: &str| {
             let path = etc.join(name);
-            fs::read_to_string(&path).map_err(|source| PlaceError::Unreadable { path, source })
+            fs::read_to_string(&path).map_err(|why| PlaceError::Unreadable { path, why })
         };
         let file = etc.join(CLUSTER_FILE);
         let cluster = Cluster::parse(&file.display().to_string(), &read(CLUSTER_FILE)?)?;
