@@ -94,12 +94,16 @@ pub fn room(images_cached: bool, port: u16) -> Result<()> {
     disk(places::STATE, NODES_BYTES_MIN, "a lab's nodes")?;
     let free = memory_available().unwrap_or(u64::MAX);
     if free < MEMORY_BYTES_MIN {
-        bail!("two nodes need {} MiB of memory, {} MiB are free", MEMORY_BYTES_MIN >> 20, free >> 20);
+        bail!(
+            "two nodes need {} MiB of memory, {} MiB are free; stop something else, another lab ('tandem lab down') for one",
+            MEMORY_BYTES_MIN >> 20,
+            free >> 20
+        );
     }
     if let Err(error) = TcpListener::bind(("127.0.0.1", port)) {
         bail!(
-            "port {port} of 127.0.0.1, to be forwarded to the lab's API, cannot be had: {error}; stop what holds it (a \
-             dev node? 'tandem dev down') or choose another with --port (make: LAB_PORT)"
+            "port {port} of 127.0.0.1, to be forwarded to the lab's API, cannot be had: {error}; stop what holds it \
+             (another lab? a dev node? 'tandem dev down') or choose another with --port (make: LAB_PORT)"
         );
     }
     Ok(())
