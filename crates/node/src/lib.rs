@@ -13,6 +13,8 @@ pub mod config;
 pub mod doctor;
 pub mod invite;
 pub mod join;
+mod listeners;
+mod media;
 pub mod observe;
 pub mod places;
 pub mod postgresql;

@@ -10,6 +10,8 @@ use nix::unistd::Uid;
 use spec::Shape;
 
 use crate::config::Config;
+use crate::listeners::{self, Listener};
+use crate::media;
 use crate::places::Places;
 
 /// Debian's releases this is built and tested for.
@@ -60,8 +62,8 @@ pub fn is_installed(package: &str) -> bool {
 
 /// FreeSWITCH is the operator's own package; without it there is no media.
 pub fn media(config: &Config, places: &Places) -> Result<()> {
-    let program = config.layout.paths.freeswitch_prefix.join("bin/freeswitch");
-    let double = places.etc().join("lab").exists() && is_installed(DOUBLE_PACKAGE);
+    let program = media::freeswitch(&config.layout);
+    let double = media::is_double(&places.etc(), &config.layout) && is_installed(DOUBLE_PACKAGE);
     if program.exists() || double {
         return Ok(());
     }
@@ -72,22 +74,10 @@ pub fn media(config: &Config, places: &Places) -> Result<()> {
     );
 }
 
-/// A listening socket, as `ss` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listener {
-    protocol: String,
-    address: String,
-    port: u16,
-    program: String,
-    pid: u32,
-}
-
 fn listening() -> Result<Vec<Listener>> {
-    let output = Command::new("ss")
-        .args(["-H", "-l", "-n", "-t", "-u", "-p"])
-        .output()
-        .context("running ss (Debian package 'iproute2')")?;
-    Ok(listeners(&String::from_utf8_lossy(&output.stdout)))
+    let output =
+        Command::new("ss").args(listeners::SS).output().context("running ss (Debian package 'iproute2')")?;
+    Ok(listeners::read(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// The packet filter drops what it has no rule for, and whoever types this may have come by ssh.
@@ -116,9 +106,13 @@ fn ssh_without_rule(listeners: &[Listener], rules: &str) -> Option<u16> {
         };
         port == SSH_PORT || rules.lines().any(accepts)
     };
-    let reachable = |l: &&Listener| !l.address.starts_with("127.") && l.address != "[::1]";
-    let ssh: Vec<u16> =
-        listeners.iter().filter(|l| l.program == "sshd").filter(reachable).map(|l| l.port).collect();
+    let reachable = |l: &&Listener| !l.address.starts_with("127.") && l.address != "::1";
+    let ssh: Vec<u16> = listeners
+        .iter()
+        .filter(|l| l.program.as_deref() == Some("sshd"))
+        .filter(reachable)
+        .map(|l| l.port)
+        .collect();
     if ssh.iter().any(|port| is_let_in(*port)) { None } else { ssh.first().copied() }
 }
 
@@ -134,32 +128,19 @@ pub fn ports(config: &Config, units: &[String]) -> Result<()> {
         .map(|(k, p)| (p, k))
         .collect();
     for listener in &listeners {
-        let Some(key) = wanted.get(&listener.port) else { continue };
-        if is_ours(listener.pid, units) {
+        let Listener { protocol, port, program: Some(program), pid: Some(pid), .. } = listener else {
+            continue;
+        };
+        let Some(key) = wanted.get(port) else { continue };
+        if is_ours(*pid, units) {
             continue;
         }
-        let Listener { protocol, port, program, pid, .. } = listener;
         bail!(
             "port {port}/{protocol} (ports.{key}) is taken by {program} (pid {pid}); stop it, or choose another port in \
              cluster.yaml"
         );
     }
     Ok(())
-}
-
-/// `tcp LISTEN 0 200 127.0.0.1:5432 0.0.0.0:* users:(("postgres",pid=12,fd=6))`
-fn listeners(text: &str) -> Vec<Listener> {
-    let parse = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (address, port) = words.get(4)?.rsplit_once(':')?;
-        let port = port.parse().ok()?;
-        let users = words.get(6)?.strip_prefix("users:((\"")?;
-        let (program, rest) = users.split_once('"')?;
-        let pid = rest.split_once("pid=")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-        let (protocol, address) = ((*words.first()?).to_owned(), address.to_owned());
-        Some(Listener { protocol, address, port, program: program.to_owned(), pid })
-    };
-    text.lines().filter_map(parse).collect()
 }
 
 /// Whether the process belongs to one of these units.
@@ -186,22 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_read_with_its_program() {
-        let text = "tcp   LISTEN 0      200        127.0.0.1:5432      0.0.0.0:*    users:((\"postgres\",pid=12,fd=6))\n\
-                    udp   UNCONN 0      0          [::]:5060           *:*          users:((\"kamailio\",pid=77,fd=4),(\"kamailio\",pid=78,fd=4))\n\
-                    tcp   LISTEN 0      128        0.0.0.0:22          0.0.0.0:*\n";
-        let found = listeners(text);
-        assert_eq!(found.len(), 2);
-        assert_eq!((found[0].port, found[0].program.as_str(), found[0].pid), (5432, "postgres", 12));
-        assert_eq!((found[1].protocol.as_str(), found[1].port, found[1].pid), ("udp", 5060, 77));
-    }
-
-    #[test]
     fn who_came_by_ssh_on_another_port_is_not_locked_out() {
         let on = |address: &str, program: &str| {
             format!("tcp LISTEN 0 128 {address} 0.0.0.0:* users:((\"{program}\",pid=9,fd=3))\n")
         };
-        let other = listeners(&(on("0.0.0.0:2222", "sshd") + &on("[::]:2222", "sshd")));
+        let other = listeners::read(&(on("0.0.0.0:2222", "sshd") + &on("[::]:2222", "sshd")));
         assert_eq!(ssh_without_rule(&other, ""), Some(2222));
         for rules in ["tcp dport 22222 accept", "# tcp dport 2222 accept", "tcp dport 2222 drop"] {
             assert_eq!(ssh_without_rule(&other, rules), Some(2222), "{rules}");
@@ -209,8 +179,8 @@ mod tests {
         for rules in ["tcp dport 2222 accept", "ip saddr 192.0.2.0/24 tcp dport { 2222, 80 } accept # mine"] {
             assert_eq!(ssh_without_rule(&other, rules), None, "{rules}");
         }
-        assert_eq!(ssh_without_rule(&listeners(&on("[::]:22", "sshd")), ""), None);
-        assert_eq!(ssh_without_rule(&listeners(&on("127.0.0.1:2222", "sshd")), ""), None);
-        assert_eq!(ssh_without_rule(&listeners(&on("0.0.0.0:2222", "nginx")), ""), None);
+        assert_eq!(ssh_without_rule(&listeners::read(&on("[::]:22", "sshd")), ""), None);
+        assert_eq!(ssh_without_rule(&listeners::read(&on("127.0.0.1:2222", "sshd")), ""), None);
+        assert_eq!(ssh_without_rule(&listeners::read(&on("0.0.0.0:2222", "nginx")), ""), None);
     }
 }

@@ -48,7 +48,8 @@ pub struct Written {
 }
 
 impl Applied {
-    fn new(cluster: Uuid, node: &str) -> Self {
+    /// Nothing is written yet.
+    pub fn new(cluster: Uuid, node: &str) -> Self {
         Self {
             version: VERSION,
             cluster,

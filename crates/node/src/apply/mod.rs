@@ -32,17 +32,18 @@ use serde::Serialize;
 use spec::{CLUSTER_FILE, SECRETS_FILE};
 
 use crate::config::Config;
+use crate::media;
 use crate::places::Places;
 use crate::services::Services;
 use crate::state;
 use diff::Mask;
-use journal::Applied;
 use plan::{Change, Wanted};
 use write::Writer;
 
 pub use checks::system as preflight;
 #[cfg(test)]
 pub use database::standby_is_there;
+pub use journal::{Applied, Written};
 #[cfg(test)]
 pub use peer::has_no_role;
 pub use undo::undo;
@@ -168,7 +169,7 @@ impl<'a> Run<'a> {
         let rendered = render::render(&config.cluster, &config.secrets, &config.name, &config.layout)?;
         let mut wanted: Vec<Wanted> = rendered.into_iter().map(Wanted::from).collect();
         // The lab's test program has files only where it stands in for FreeSWITCH.
-        if !units::has_double(config, places) {
+        if !media::is_double(&places.etc(), &config.layout) {
             let folder = &config.layout.paths.media_double_etc;
             wanted.retain(|file| !std::path::Path::new(&file.target).starts_with(folder));
         }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use host::say;
 
 use crate::config::Config;
+use crate::media;
 use crate::observe::{self, Place, Snapshot};
 use crate::places::Places;
 use crate::services::Services;
@@ -19,8 +20,11 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// After the agent and PostgreSQL: data first, phones last, the address at the very end.
 pub fn engines(config: &Config, places: &Places) -> Vec<String> {
-    let mut units =
-        vec!["redis-server.service", "voip-admin.service", media(config, places), "kamailio.service"];
+    let media = match media::is_double(&places.etc(), &config.layout) {
+        true => "tandem-media-double.service",
+        false => "freeswitch.service",
+    };
+    let mut units = vec!["redis-server.service", "voip-admin.service", media, "kamailio.service"];
     if config.cluster.vip.is_some() {
         units.push(KEEPALIVED);
     }
@@ -32,16 +36,6 @@ pub fn all(config: &Config, places: &Places) -> Vec<String> {
     let mut units = engines(config, places);
     units.extend([AGENT.to_owned(), config.postgresql_unit()]);
     units
-}
-
-fn media(config: &Config, places: &Places) -> &'static str {
-    if has_double(config, places) { "tandem-media-double.service" } else { "freeswitch.service" }
-}
-
-/// Whether the lab's test program stands in for FreeSWITCH here.
-pub fn has_double(config: &Config, places: &Places) -> bool {
-    let freeswitch = config.layout.paths.freeswitch_prefix.join("bin/freeswitch");
-    places.etc().join("lab").exists() && !freeswitch.exists()
 }
 
 /// Stops what Debian started with its example configuration, the last first.

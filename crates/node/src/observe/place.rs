@@ -8,12 +8,12 @@ use nix::unistd::Uid;
 use render::Layout;
 use spec::{CLUSTER_FILE, Cluster, SECRETS_FILE, Secrets};
 
+use crate::media;
+
 /// What the agent keeps: the role, its history, one-time tokens.
 pub const STATE_DIR: &str = "/var/lib/tandem";
 /// The agent's last sample, in [`Place::run`].
 pub const AGENT_SNAPSHOT: &str = "status.json";
-/// Allows the media double, beside cluster.yaml.
-const LAB_MARKER: &str = "lab";
 
 /// One node's files and what they say. Clones are cheap enough to make once a command.
 #[derive(Clone)]
@@ -88,10 +88,9 @@ impl Place {
         self.cluster.peer_of(&self.node)
     }
 
-    /// `freeswitch`, or `double` where the lab's marker stands and FreeSWITCH does not.
+    /// `freeswitch` or `double`.
     pub fn media_engine(&self) -> &'static str {
-        let freeswitch = self.layout.paths.freeswitch_prefix.join("bin/freeswitch");
-        match self.etc.join(LAB_MARKER).exists() && !freeswitch.exists() {
+        match media::is_double(&self.etc, &self.layout) {
             true => "double",
             false => "freeswitch",
         }
@@ -145,8 +144,10 @@ pub mod tests {
     #[test]
     fn a_machine_that_is_no_node_says_what_to_type() {
         let dir = tempfile::tempdir().unwrap();
-        let message = Place::load(dir.path()).err().unwrap().to_string();
+        let error = anyhow::Error::from(Place::load(dir.path()).err().unwrap());
+        let message = format!("{error:#}");
         assert!(message.contains("tandem init"), "{message}");
+        assert_eq!(message.matches("No such file").count(), 1, "{message}");
         let text = dev_cluster_yaml(uuid::Uuid::from_u128(7), "test", &Ports::dev(0));
         fs::write(dir.path().join(CLUSTER_FILE), text).unwrap();
         fs::write(dir.path().join("node"), "n9\n").unwrap();

@@ -149,7 +149,7 @@ fn package(line: &str) -> Option<(String, String)> {
 
 /// The operator's own build has no package to ask.
 async fn freeswitch(place: &Place) -> Option<String> {
-    let program = place.layout.paths.freeswitch_prefix.join("bin/freeswitch");
+    let program = crate::media::freeswitch(&place.layout);
     let said = output(program.to_str()?, &["-version"], VERSION_MAX).await.ok()?;
     let version =
         said.split_ascii_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;

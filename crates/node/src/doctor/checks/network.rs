@@ -1,7 +1,8 @@
 //! Ports: the expected program on each, and nobody else.
 
-use super::super::facts::{Facts, Listener};
+use super::super::facts::Facts;
 use super::{Line, Lines, NEEDS_ROOT};
+use crate::listeners::Listener;
 
 struct Expected {
     service: &'static str,

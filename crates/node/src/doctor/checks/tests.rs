@@ -1,6 +1,7 @@
 use super::super::facts::{Arbiters, Endpoint, EtcdFacts, Gateway, Program};
-use super::super::facts::{Backlog, FileState, FileStatus, Files, KernelSetting, Listener, System};
+use super::super::facts::{Backlog, FileState, FileStatus, Files, KernelSetting, System};
 use super::*;
+use crate::listeners::Listener;
 use crate::status::{judge, well};
 
 fn facts() -> Facts {
@@ -39,6 +40,7 @@ fn facts() -> Facts {
         address: "0.0.0.0".into(),
         port,
         program: Some(program.into()),
+        pid: Some(1),
     };
     let listeners = [
         ("udp", ports.sip, "kamailio"),

@@ -1,36 +1,18 @@
 //! The files apply wrote, against what is there now; and who may read the secrets.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::{fs, fs::File};
 
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::apply::{Applied, Written};
 use crate::observe::Place;
 
 const APPLIED_FILE: &str = "applied.json";
 /// No configuration file of ours is larger.
 const FILE_BYTES_MAX: u64 = 16 << 20;
-
-/// Of apply's record, what is compared.
-#[derive(Default, Deserialize)]
-struct Applied {
-    #[serde(default)]
-    files: BTreeMap<String, Written>,
-    #[serde(default)]
-    pending: Vec<serde_json::Value>,
-    #[serde(default)]
-    complete: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Written {
-    sha256: String,
-    mode: u32,
-}
 
 #[derive(Debug, Default)]
 pub struct Files {
@@ -77,7 +59,7 @@ pub fn look(place: &Place) -> Result<Files, String> {
     };
     let applied: Applied =
         serde_json::from_slice(&text).map_err(|e| format!("{} is not understood: {e}", path.display()))?;
-    files.unfinished = applied.complete == Some(false) || !applied.pending.is_empty();
+    files.unfinished = !applied.complete || !applied.pending.is_empty();
     files.written = applied.files.len();
     for (path, written) in &applied.files {
         if let Some(state) = compare(Path::new(path), written) {
@@ -136,13 +118,14 @@ mod tests {
         let opened = write("opened", "as written", 0o644);
         let gone = dir.path().join("gone").display().to_string();
         let sha256 = hex::encode(Sha256::digest(b"as written"));
-        let record = |path: &String| {
-            (path.clone(), serde_json::json!({"sha256": sha256, "mode": 0o640, "owner": "root:root"}))
-        };
-        let files: serde_json::Map<_, _> =
-            [&same, &changed, &opened, &gone].map(record).into_iter().collect();
-        let applied = serde_json::json!({"version": 1, "files": files, "pending": [], "complete": false});
-        write(APPLIED_FILE, &applied.to_string(), 0o600);
+        let mut applied = Applied::new(place.cluster.cluster.id, &place.node);
+        for path in [&same, &changed, &opened, &gone] {
+            let (sha256, owner) = (sha256.clone(), "root:root".into());
+            let written =
+                Written { sha256, mode: 0o640, owner, previous: None, then: Vec::new(), original: None };
+            applied.files.insert(path.clone(), written);
+        }
+        write(APPLIED_FILE, &serde_json::to_string(&applied).unwrap(), 0o600);
         write("secrets.yaml", "x", 0o644);
 
         let found = look(&place).unwrap();

@@ -4,7 +4,6 @@ mod arbiter;
 mod backlog;
 mod files;
 mod freeswitch;
-mod listeners;
 mod system;
 
 use std::time::Duration;
@@ -19,12 +18,12 @@ pub use arbiter::{Endpoint, Gateway, Program};
 pub use backlog::Backlog;
 pub use files::{FileState, FileStatus, Files};
 pub use freeswitch::FreeSwitch;
-pub use listeners::Listener;
 #[cfg(test)]
 pub use system::KernelSetting;
 pub use system::System;
 
-use crate::observe::{Place, Snapshot};
+use crate::listeners::{self, Listener};
+use crate::observe::{Place, Snapshot, output};
 use crate::status::{self, Report};
 
 /// Of each question beyond the snapshots.
@@ -51,7 +50,7 @@ impl Facts {
         let (report, system, listeners, files, backlogs, freeswitch, arbiters) = tokio::join!(
             status::report(&place),
             system::look(&place),
-            listeners::ask(),
+            listening(),
             blocking(move || files::look(&for_files)),
             blocking(move || Ok(backlog::look(&for_backlog))),
             freeswitch::ask(&place),
@@ -74,6 +73,11 @@ impl Facts {
     pub fn here(&self) -> Option<&Snapshot> {
         self.report.nodes.iter().find(|n| n.node == self.place.node)?.snapshot.as_ref()
     }
+}
+
+async fn listening() -> Result<Vec<Listener>, String> {
+    let said = output("ss", &listeners::SS, ANSWER_MAX).await;
+    said.map(|said| listeners::read(&said)).map_err(|e| e.to_string())
 }
 
 /// Disk work, which may hang where a network disk is away.
