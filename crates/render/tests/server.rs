@@ -372,6 +372,7 @@ fn postgresql_starts_without_the_address_that_moves_and_lets_the_peer_replicate(
             $as {bin}/initdb -D "$data" -U postgres --no-sync >/dev/null
             printf "synchronous_standby_names = 'n2_e1_j1'\n" >"$etc/conf.d/tandem.conf"; chown 65534 "$etc/conf.d/tandem.conf"
             sed 's/peer map=tandem/trust/' "$etc/pg_hba.conf" >"$ROOT/hba"; cp "$ROOT/hba" "$etc/pg_hba.conf"
+            cp "$ROOT/hba" "$etc/tandem_hba.conf"
             $as {bin}/postgres -c config_file="$etc/postgresql.conf" >"$ROOT/log" 2>&1 & server=$!
             q() {{ {bin}/psql -XtA -h "$ROOT/run/postgresql" -U postgres -d postgres -c "$1"; }}
             n=0; until q "SELECT 1" >/dev/null 2>&1 || [ $n -ge 100 ]; do sleep 0.1; n=$((n + 1)); done; cat "$ROOT/log" >&2
