@@ -216,7 +216,7 @@ pub const TABLE: &[Row] = &[
         "the standby is gone: it is powered off before this node goes on alone"),
     act("paired: limbo", 8, From::Paired, |s| s.gone() || s.postgres().follower.is_none(), |_| vec![Action::Alarm(SOLO)],
         "the standby is away: calls go on, acknowledged writes wait"),
-    act("primary: steady", 0, From::Primary, |_| true, |_| vec![], "primary"),
+    act("primary: steady", 0, From::Primary, |_| true, |_| vec![], "as it should be: this node is the one to write to"),
 
     // ---- standby: take-over and its gates (7, 8)
     act("address on silence (wrong)", 14, From::Standby, |s| broken!(s.config, VipOnSilence) && s.peer().is_none() && !s.observed.vip.offered,
@@ -270,7 +270,7 @@ pub const TABLE: &[Row] = &[
         "the primary is gone: it is powered off before this standby takes over"),
     act("standby: lone", 9, From::Standby, |s| s.gone() && !s.flagged(), |_| vec![Action::Alarm(SOLO)],
         "the primary is gone, and this standby may not take over: it waits for it"),
-    act("standby: steady", 0, From::Standby, |_| true, |_| vec![], "standby"),
+    act("standby: steady", 0, From::Standby, |_| true, |_| vec![], "as it should be: this node follows the primary"),
 
     // ---- rejoining (10)
     act("rejoin: no address", 14, From::Rejoining, |s| s.observed.vip.offered, |_| vec![Action::VipDrop],

@@ -81,6 +81,11 @@ impl Places {
         self.run().join("role")
     }
 
+    /// How new the epoch is in which this node may hold it.
+    pub fn rank(&self) -> PathBuf {
+        self.run().join("rank")
+    }
+
     /// The agent's control socket.
     pub fn control(&self) -> PathBuf {
         self.run().join("agent.sock")

@@ -110,7 +110,10 @@ impl Agent {
             Action::BaseBackup => return self.base_backup(mind).map(Did::begun),
             Action::RedisMaster => self.redis_follows(mind, &Follows::Nobody).await?,
             Action::RedisReplica => self.redis_follows(mind, &Follows::peer(&self.config)).await?,
-            Action::VipOffer => self.write_role(true)?,
+            Action::VipOffer => {
+                self.write_rank(state.epoch)?;
+                self.write_role(true)?;
+            }
             Action::VipDrop => self.write_role(false)?,
             Action::Refuse(words) => {
                 self.orders.answer(false, words);

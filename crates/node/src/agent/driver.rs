@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use fsm::{Copied, Decision, Observation, Role, State};
+use fsm::{Command, Copied, Decision, Observation, Role, State};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -88,6 +88,9 @@ impl Agent {
         for _ in 0..ROWS_MAX {
             if self.heart.as_ref().is_some_and(|heart| !heart.has_listened()) {
                 return Ok(true);
+            }
+            if let Some(why) = self.heart.as_ref().and_then(|heart| heart.strange()) {
+                anyhow::bail!("{why}");
             }
             self.settle(mind).await;
             let held = self.held.borrow().clone();
@@ -202,7 +205,13 @@ impl Agent {
         if caused && decision.next != *state {
             self.orders.answer(true, decision.reason);
         } else if !caused {
-            self.orders.answer_if_old(&format!("this node is {}: {}", state.role.as_str(), decision.reason));
+            let words = match observed.command {
+                Some(Command::Rejoin) => "a rejoin is for a node that holds, beside a primary that it hears",
+                Some(Command::Abort) => "no switchover is under way on this node",
+                _ => "nothing was done",
+            };
+            let role = state.role.as_str();
+            self.orders.answer_if_old(&format!("{words}; this node is {role}: {}", decision.reason));
         }
     }
 

@@ -69,8 +69,29 @@ struct Beat {
     life: u64,
     number: u64,
     boot_id: Uuid,
+    /// Who has a say in a transition there: both nodes must have the same.
+    arbiter: String,
     echo: Option<Echo>,
     says: Saying,
+}
+
+/// The part of a heartbeat that every version has.
+#[derive(Deserialize)]
+struct Envelope {
+    version: u32,
+    cluster: Uuid,
+    from: String,
+    to: String,
+    arbiter: String,
+}
+
+/// The peer lives, and nothing it says counts here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strange {
+    pub why: String,
+    /// Its silence afterwards is no reason to go on alone.
+    lasting: bool,
+    at: Instant,
 }
 
 /// The newest heartbeat heard of the other.
@@ -97,6 +118,7 @@ pub struct Heart {
     me: String,
     peer: String,
     boot_id: Uuid,
+    arbiter: String,
     life: u64,
     pub timing: Timing,
     says: watch::Sender<Saying>,
@@ -114,6 +136,7 @@ struct Ears {
     sent: VecDeque<(u64, Instant)>,
     /// The life and number heard last, and when.
     newest: Option<(Echo, Instant)>,
+    strange: Option<Strange>,
     /// Not yet taken by the driver.
     heard: VecDeque<Received>,
     last: Option<Received>,
@@ -129,6 +152,7 @@ impl Default for Ears {
             number_sent: 0,
             sent: VecDeque::new(),
             newest: None,
+            strange: None,
             heard: VecDeque::new(),
             last: None,
             refused: 0,
@@ -143,6 +167,8 @@ pub struct Identity<'a> {
     pub me: &'a str,
     pub peer: &'a str,
     pub boot_id: Uuid,
+    /// `none`, `fence` or `etcd`.
+    pub arbiter: &'a str,
     /// Random, of this life of the agent.
     pub life: u64,
 }
@@ -157,6 +183,7 @@ impl Heart {
             me: who.me.to_owned(),
             peer: who.peer.to_owned(),
             boot_id: who.boot_id,
+            arbiter: who.arbiter.to_owned(),
             life: who.life,
             timing,
             says: watch::Sender::new(silent),
@@ -227,6 +254,7 @@ impl Heart {
             life: self.life,
             number,
             boot_id: self.boot_id,
+            arbiter: self.arbiter.clone(),
             echo: ears.newest.map(|(echo, _)| echo),
             says,
         };
@@ -241,10 +269,15 @@ impl Heart {
     fn hear(&self, datagram: &[u8]) -> bool {
         let understood = self.understand(datagram);
         let mut ears = self.ears();
-        let Some(beat) = understood else {
-            ears.refused += 1;
-            return false;
+        let beat = match understood {
+            Ok(beat) => beat,
+            Err(strange) => {
+                ears.refused += 1;
+                ears.strange = strange.or(ears.strange.take());
+                return false;
+            }
         };
+        ears.strange = None;
         let now = Instant::now();
         let number = Echo { life: beat.life, number: beat.number, boot_id: beat.boot_id };
         let echoes_me = beat.echo.is_some_and(|echo| {
@@ -293,20 +326,52 @@ impl Heart {
         true
     }
 
-    fn understand(&self, datagram: &[u8]) -> Option<Beat> {
-        let (seal, body) = datagram.split_at_checked(SEAL_BYTES)?;
+    /// Why the peer, which lives, is not understood.
+    pub fn strange(&self) -> Option<String> {
+        let ears = self.ears();
+        let strange = ears.strange.as_ref()?;
+        let counts = strange.lasting || strange.at.elapsed() <= self.timing.gone_after;
+        counts.then(|| strange.why.clone())
+    }
+
+    /// The error is empty for what is none of the peer's.
+    fn understand(&self, datagram: &[u8]) -> Result<Beat, Option<Strange>> {
+        let (seal, body) = datagram.split_at_checked(SEAL_BYTES).ok_or(None)?;
         if !self.key.is_beat(body, seal) {
-            return None;
+            return Err(None);
         }
-        let beat: Beat = serde_json::from_slice(body).ok()?;
-        let ours = beat.version == VERSION
-            && beat.cluster == self.cluster
-            && beat.from == self.peer
-            && beat.to == self.me;
+        let envelope: Envelope = serde_json::from_slice(body).map_err(|_| None)?;
+        if envelope.from != self.peer || envelope.to != self.me {
+            return Err(None);
+        }
+        let strange = |why: String, lasting| Err(Some(Strange { why, lasting, at: Instant::now() }));
+        let peer = &self.peer;
+        if envelope.cluster != self.cluster {
+            let why =
+                format!("{peer} is of another cluster ({}); compare cluster.id on both", envelope.cluster);
+            return strange(why, false);
+        }
+        if envelope.arbiter != self.arbiter {
+            let why = format!(
+                "failover.arbiter is '{}' on {peer} and '{}' here: nothing is decided until both have the same; \
+                 'tandem apply' on both",
+                envelope.arbiter, self.arbiter
+            );
+            return strange(why, true);
+        }
+        let newer = format!(
+            "{peer} speaks version {} of the heartbeats, this node {VERSION}: nothing is decided while it does; install \
+             the same package on both",
+            envelope.version
+        );
+        if envelope.version != VERSION {
+            return strange(newer, false);
+        }
+        let Ok(beat) = serde_json::from_slice::<Beat>(body) else { return strange(newer, false) };
         let its_own = beat.says.state.as_ref().is_none_or(|state| {
             state.version == fsm::VERSION && state.cluster == self.cluster && state.node == self.peer
         });
-        (ours && its_own).then_some(beat)
+        if its_own { Ok(beat) } else { strange(newer, false) }
     }
 }
 
@@ -365,6 +430,7 @@ mod tests {
                 me,
                 peer,
                 boot_id: Uuid::from_u128(life.into()),
+                arbiter: "none",
                 life,
             },
             TIMING,
@@ -429,6 +495,34 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         assert!(!n1.hear(&changed));
         assert!(n1.ears().refused >= 5);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_understood_is_alive_all_the_same() {
+        let n1 = heart("k", "n1", "n2", 1);
+        let sealed = |change: fn(&mut serde_json::Value)| {
+            let n2 = heart("k", "n2", "n1", 2);
+            let mut beat: serde_json::Value = serde_json::from_slice(&n2.beat()[SEAL_BYTES..]).unwrap();
+            change(&mut beat);
+            let body = serde_json::to_vec(&beat).unwrap();
+            [n2.key.seal_beat(&body).to_vec(), body].concat()
+        };
+        for (datagram, says) in [
+            (sealed(|beat| beat["version"] = 9.into()), "version 9"),
+            (sealed(|beat| beat["says"]["state"]["version"] = 9.into()), "the same package"),
+            (sealed(|beat| beat["cluster"] = Uuid::nil().to_string().into()), "another cluster"),
+            (sealed(|beat| beat["arbiter"] = "etcd".into()), "'etcd' on n2 and 'none' here"),
+        ] {
+            assert!(!n1.hear(&datagram));
+            let why = n1.strange().unwrap();
+            assert!(why.contains(says), "{why}");
+        }
+        std::thread::sleep(TIMING.gone_after + Duration::from_millis(20));
+        assert!(n1.strange().is_some(), "two arbiters are not mended by silence");
+        assert!(n1.hear(&heart("k", "n2", "n1", 3).beat()) && n1.strange().is_none());
+        n1.hear(&sealed(|beat| beat["version"] = 9.into()));
+        std::thread::sleep(TIMING.gone_after + Duration::from_millis(20));
+        assert!(n1.strange().is_none(), "it is gone");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! One look at everything that counts for a decision: the table's [`Observation`], gathered within a tenth of a second where
 //! all is well. What does not answer keeps its last known face for a moment, and never holds up the rest.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use fsm::{Lsn, Names, Observation, Point, Postgres, Redis, Refused, Role, State, Vip};
+use fsm::{Command, Lsn, Names, Observation, Point, Postgres, Redis, Refused, Role, State, Vip};
 use host::files;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::Agent;
@@ -29,6 +33,8 @@ const FAILED_AFTER: Duration = Duration::from_secs(10);
 const STREAMS_WITHIN: Duration = Duration::from_secs(3);
 /// And for so long, it never will, whatever the reason.
 const STREAMS_EVER: Duration = Duration::from_secs(60);
+/// An address that is held answers at once.
+const CLAIMED: Duration = Duration::from_millis(700);
 const REDIS_EVERY: Duration = Duration::from_secs(1);
 const GATEWAY_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,7 +81,7 @@ impl Agent {
         let peer = newest.and_then(|received| received.heard);
         let vip = Vip {
             offered: self.offers_vip(),
-            claimed_by_other: false,
+            claimed_by_other: self.is_claimed().await,
             gateway_reached: self.gateway(mind).await,
         };
         Observation {
@@ -90,6 +96,20 @@ impl Agent {
             command: self.orders.command(),
             maintenance: self.places.maintenance().exists(),
             overdue: mind.overdue(),
+        }
+    }
+
+    /// Whether another machine answers at the virtual address: asked before a person's word is believed (failover.md 9).
+    async fn is_claimed(&self) -> bool {
+        let solo = matches!(self.orders.command(), Some(Command::Solo { .. }));
+        let Some(vip) = self.config.cluster.vip.as_ref().filter(|_| solo && !self.offers_vip()) else {
+            return false;
+        };
+        let there = SocketAddr::new(vip.address, self.config.cluster.ports.api);
+        match timeout(CLAIMED, TcpStream::connect(there)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
+            Err(_) => false,
         }
     }
 

@@ -8,6 +8,10 @@ use super::Agent;
 use crate::postgresql::include;
 use crate::redis_role::{self, Follows};
 
+/// keepalived adds the rank to a priority of 100 and has 254 at most. Where the numbers begin anew, a node whose agent is frozen
+/// may keep the address until its watchdog ends that.
+const RANKS: u64 = 100;
+
 /// User and group to give a file to.
 pub(super) fn owner(user: &User) -> files::Owner {
     Some((user.uid.as_raw(), user.gid.as_raw()))
@@ -26,6 +30,13 @@ impl Agent {
     /// Whether keepalived may hold the virtual address, as it is told.
     pub(super) fn offers_vip(&self) -> bool {
         files::read(&self.places.role()).ok().flatten().is_some_and(|text| text.trim() == "1")
+    }
+
+    /// Of two that hold the address, the newer epoch's is the one that may write; keepalived gives it the higher priority.
+    pub(super) fn write_rank(&self, epoch: u64) -> Result<()> {
+        let path = self.places.rank();
+        let rank = epoch % RANKS;
+        std::fs::write(&path, format!("{rank}\n")).with_context(|| format!("writing {}", path.display()))
     }
 
     /// Tells keepalived.

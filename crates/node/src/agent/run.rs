@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use fsm::Role;
 use host::files;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -80,6 +82,7 @@ impl Agent {
                 me: &config.name,
                 peer: &peer.name,
                 boot_id,
+                arbiter: failover.arbiter.as_str(),
                 life: u64::from_le_bytes(life),
             };
             let heart = Heart::new(who, Timing { every, gone_after: failover.detection() });
@@ -188,8 +191,20 @@ pub fn run(places: &Places, services: Arc<dyn Services>, configured: Configured)
     files::folder(&places.run(), 0o755, None)
         .with_context(|| format!("making {}", places.run().display()))?;
     let agent = Agent::new(places.clone(), configured.config, services)?;
+    lock_memory();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(live(agent, configured.place))
+}
+
+/// A page that must be read back from a slow disk is a heartbeat that comes late (failover.md 12).
+fn lock_memory() {
+    // Without the unit's LimitMEMLOCK every later allocation could fail.
+    let unlimited = getrlimit(Resource::RLIMIT_MEMLOCK).is_ok_and(|(soft, _)| soft == RLIM_INFINITY);
+    if !unlimited {
+        tracing::warn!("memory is not locked: LimitMEMLOCK of the unit is not infinity");
+    } else if let Err(error) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
+        tracing::warn!("memory is not locked: {error}");
+    }
 }
 
 async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {

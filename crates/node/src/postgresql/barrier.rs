@@ -48,7 +48,7 @@ impl Barrier {
         });
         let pid: i32 = answer(client.query_one("SELECT pg_backend_pid()", &[])).await?.get(0);
         let row = format!(
-            "BEGIN; {TABLES}; INSERT INTO tandem.barrier VALUES (1, {}, {}, {}) ON CONFLICT (one) DO UPDATE \
+            "BEGIN; SET LOCAL client_min_messages = warning; {TABLES}; INSERT INTO tandem.barrier VALUES (1, {}, {}, {}) ON CONFLICT (one) DO UPDATE \
              SET epoch = excluded.epoch, joined = excluded.joined, nonce = excluded.nonce; \
              SELECT pg_logical_emit_message(true, 'tandem', 'barrier')",
             signed(at.epoch),

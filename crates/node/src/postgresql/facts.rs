@@ -117,6 +117,7 @@ pub async fn prepare_for_peer(server: &Server, slot: Option<&str>, at: Point, ow
     let mut client = server.connect(Commits::Local).await?;
     let work = async {
         let transaction = client.transaction().await?;
+        transaction.batch_execute(QUIETLY).await?;
         transaction.batch_execute(TABLES).await?;
         // A cross-check only: it is replicated, and a rewind copies it.
         let sql = "INSERT INTO tandem.epoch VALUES (1, $1, $2) ON CONFLICT (one) DO UPDATE \
@@ -142,6 +143,9 @@ pub async fn prepare_for_peer(server: &Server, slot: Option<&str>, at: Point, ow
 
 const DROP_LOST: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
     WHERE slot_name = $1::text::name AND wal_status = 'lost' AND NOT active";
+
+/// What is there already is not told.
+const QUIETLY: &str = "SET LOCAL client_min_messages = warning";
 
 /// The agent's own two rows, in the database `postgres`.
 pub const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS tandem; \

@@ -94,9 +94,12 @@ fn seen(node: &NodeReport) -> String {
 
 fn role(s: &Snapshot) -> String {
     let role = s.role.as_deref().unwrap_or("none");
-    match s.mode.as_deref().filter(|_| role == "primary") {
-        Some(mode) => format!("{role}, {mode}"),
-        None => role.to_owned(),
+    match (role, s.mode.as_deref(), &s.doing) {
+        ("primary", Some(mode), _) => format!("{role}, {mode}"),
+        ("standby", _, Some(doing)) if doing.promotable => format!("{role}, may take over"),
+        ("standby", _, Some(_)) => format!("{role}, may not take over"),
+        ("rejoining", _, Some(doing)) => format!("{role}: {}", doing.row),
+        _ => role.to_owned(),
     }
 }
 

@@ -28,12 +28,21 @@ pub fn findings(report: &NodeReport) -> Vec<Finding> {
             "see docs/runbook.md, 'A node without a role'",
         );
     }
+    let doing = snapshot.doing.as_ref();
+    let cure = doing.and_then(|doing| doing.cure.clone());
     if snapshot.role.as_deref() == Some("hold") {
         found.add(
             Level::Fail,
             "it holds: PostgreSQL is stopped, its data kept",
-            "see docs/runbook.md, 'A node that holds'",
+            cure.unwrap_or_else(|| "see docs/runbook.md, 'A node that holds'".into()),
         );
+    } else if let (Some(doing), Some(cure), false) =
+        (doing, cure, snapshot.role.as_deref() == Some("primary"))
+    {
+        found.add(Level::Fail, doing.reason.clone(), cure);
+    }
+    if let Some(trouble) = doing.and_then(|doing| doing.trouble.clone()) {
+        found.add(Level::Fail, trouble, "the agent tries on; see: journalctl -u tandem-agent");
     }
     services(&mut found, snapshot);
     postgresql(&mut found, snapshot);

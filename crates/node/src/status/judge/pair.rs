@@ -133,7 +133,10 @@ fn replication(found: &mut Findings, seen: &[&Snapshot]) {
                     "{} waits for its standby: writes are not acknowledged ({waiting} wait now)",
                     primary.node
                 ),
-                "bring the standby back; docs/runbook.md, 'Writes wait for the standby'",
+                match primary.doing.as_ref().and_then(|doing| doing.cure.as_deref()) {
+                    Some(cure) => format!("bring the standby back. If it cannot be: {cure}"),
+                    None => "bring the standby back; docs/runbook.md, 'Writes wait for the standby'".into(),
+                },
             );
         }
         Some(standby) if standby.flush_lag_bytes.is_some_and(|lag| lag > LAG_BYTES_WARN) => {
