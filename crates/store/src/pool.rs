@@ -15,6 +15,9 @@ use crate::{Error, Result, StoreConfig};
 /// demotion restarts the server, so a busy connection cannot miss one.
 const RESTED_MS: u64 = 1_000;
 
+/// And has so long to answer: one that cannot is not worth waiting for, the next one may lead to another server.
+const CHECKED: Duration = Duration::from_millis(500);
+
 /// A connection that nobody has needed for so long is closed if there are more than enough.
 const SPARE_AFTER_MS: u64 = 30_000;
 
@@ -42,7 +45,7 @@ impl managed::Manager for Opener {
             return Err(RecycleError::message("too old"));
         }
         if connection.used.elapsed() > Duration::from_millis(RESTED_MS) {
-            let checked = timeout(self.config.tcp_user_timeout, check_writable(&connection.client)).await;
+            let checked = timeout(CHECKED, check_writable(&connection.client)).await;
             if !matches!(checked, Ok(Ok(()))) {
                 self.trust.lose();
                 return Err(RecycleError::message("the server is silent or read-only"));

@@ -124,7 +124,10 @@ fn replication(found: &mut Findings, seen: &[&Snapshot]) {
     if !pg.running {
         return;
     }
-    match pg.standbys.iter().find(|s| matches!(s.sync_state.as_str(), "sync" | "quorum")) {
+    // The agent misses the other node sooner than PostgreSQL its walsender.
+    let cure = primary.doing.as_ref().and_then(|doing| doing.cure.as_deref());
+    let standby = pg.standbys.iter().find(|s| matches!(s.sync_state.as_str(), "sync" | "quorum"));
+    match standby.filter(|_| cure.is_none()) {
         None if primary.mode.as_deref() == Some("paired") => {
             let waiting = pg.writes_waiting;
             found.add(
@@ -133,7 +136,7 @@ fn replication(found: &mut Findings, seen: &[&Snapshot]) {
                     "{} waits for its standby: writes are not acknowledged ({waiting} wait now)",
                     primary.node
                 ),
-                match primary.doing.as_ref().and_then(|doing| doing.cure.as_deref()) {
+                match cure {
                     Some(cure) => format!("bring the standby back. If it cannot be: {cure}"),
                     None => "bring the standby back; docs/runbook.md, 'Writes wait for the standby'".into(),
                 },
