@@ -46,6 +46,9 @@ pub enum Command {
         /// The file that is written anew.
         #[arg(long, value_name = "FILE.md")]
         report: Option<PathBuf>,
+        /// Every sample of the last case, a line each.
+        #[arg(long, value_name = "FILE")]
+        samples: Option<PathBuf>,
         #[command(flatten)]
         arbiter: Arbiter,
     },
@@ -94,12 +97,12 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
     let pair = Pair::of(lab)?;
     match command {
         Command::Demo { calls } => demo::run(&pair, calls),
-        Command::Faults { case, repeat, quick, list: _, report, arbiter } => {
+        Command::Faults { case, repeat, quick, list: _, report, samples, arbiter } => {
             arbiter.check(&pair)?;
             let mut cases = chosen(&case, quick)?;
             cases.retain(|case| case.fits(&pair.settings.arbiter));
             let cases: Vec<&Case> = (0..repeat).flat_map(|_| cases.iter().copied()).collect();
-            all(&pair, &cases, "tandem lab faults", report)
+            all(&pair, &cases, "tandem lab faults", &Files { report, samples })
         }
         Command::Chaos { n, seed, arbiter } => {
             arbiter.check(&pair)?;
@@ -109,7 +112,7 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
                 &pair,
                 &draw(seed, n, &pair.settings.arbiter),
                 &format!("tandem lab chaos -n {n} --seed {seed}"),
-                None,
+                &Files::default(),
             )
         }
     }
@@ -126,8 +129,15 @@ fn chosen(names: &[String], quick: bool) -> Result<Vec<&'static Case>> {
     names.iter().map(find).collect()
 }
 
+/// What is written besides.
+#[derive(Default)]
+struct Files {
+    report: Option<PathBuf>,
+    samples: Option<PathBuf>,
+}
+
 /// Runs them in a row, goes on after one that broke a promise, and ends at one after which the pair is not whole.
-fn all(pair: &Pair, cases: &[&'static Case], command: &str, file: Option<PathBuf>) -> Result<()> {
+fn all(pair: &Pair, cases: &[&'static Case], command: &str, files: &Files) -> Result<()> {
     // What an interrupted run left broken would be blamed on the first case.
     Act::new(pair, 0, 0).mend()?;
     let whole = pair.wait_whole(WHOLE)?;
@@ -145,7 +155,9 @@ fn all(pair: &Pair, cases: &[&'static Case], command: &str, file: Option<PathBuf
     for (number, case) in cases.iter().enumerate() {
         say!("{:>4}/{} {}: {}", number + 1, cases.len(), case.name, case.about);
         let repeat = ran.iter().filter(|ran| ran.case == case.name).count() as u64;
-        match run_case::run(pair, case, repeat, &mut |words| say!("          {words}")) {
+        match run_case::run(pair, case, repeat, files.samples.as_deref(), &mut |words| {
+            say!("          {words}")
+        }) {
             Ok(done) => {
                 say!("     {}", report::line(&done));
                 done.broken.iter().for_each(|what| say!("            {what}"));
@@ -172,7 +184,7 @@ fn all(pair: &Pair, cases: &[&'static Case], command: &str, file: Option<PathBuf
     if let Some(line) = report::take_overs(&ran, floor.as_ref()) {
         say!("{line}");
     }
-    if let Some(file) = file {
+    if let Some(file) = &files.report {
         let state = lab::state(&pair.lab)?;
         let of = Setting {
             command: command.to_owned(),
@@ -181,7 +193,7 @@ fn all(pair: &Pair, cases: &[&'static Case], command: &str, file: Option<PathBuf
             arbiter: pair.settings.arbiter.clone(),
             floor,
         };
-        report::write(&file, &of, &ran, &failed)?;
+        report::write(file, &of, &ran, &failed)?;
         say!("written: {}", file.display());
     }
     let broke = ran.iter().filter(|ran| !ran.broken.is_empty()).map(|ran| ran.case);

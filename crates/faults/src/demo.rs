@@ -123,12 +123,14 @@ fn take_over(pair: &Pair, probes: &mut Probes, whole: Whole) -> Result<()> {
     let length = |of: fn(Probe) -> bool| {
         gap(samples, of, zero, until).map(|gap| gap.length(until)).unwrap_or_default()
     };
-    let (writes, sip) = (length(Probe::is_write), length(|probe| probe == Probe::Sip));
+    let (writes, api) = (length(Probe::is_write), length(|probe| probe == Probe::Http));
+    let sip = length(|probe| probe == Probe::Sip);
     say!(
-        "  from the last good to the first good: writes {} ms, SIP {} ms ({} {} ms)",
+        "  from the last good to the first good: writes {} ms (through the API {} ms), SIP {} ms: {} {} ms",
         writes.as_millis(),
+        api.as_millis(),
         sip.as_millis(),
-        if writes.max(sip) < TAKE_OVER_MAX { "within" } else { "LONGER THAN" },
+        if writes.max(api).max(sip) < TAKE_OVER_MAX { "within" } else { "LONGER THAN" },
         TAKE_OVER_MAX.as_millis()
     );
     Ok(())

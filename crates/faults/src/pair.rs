@@ -72,6 +72,11 @@ impl Seen {
         let own = &own["snapshot"];
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         let findings = report["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let findings = findings.iter().map(|each| (text(&each["what"]), text(&each["cure"])));
+        // Why the agent does not go on by itself, and what would let it.
+        let doing = own["doing"]["cure"]
+            .is_string()
+            .then(|| (text(&own["doing"]["reason"]), text(&own["doing"]["cure"])));
         let well = [
             ("PostgreSQL", own["postgresql"]["running"] == true),
             ("Redis", own["redis"]["running"] == true && own["redis"]["link"] != "down"),
@@ -89,7 +94,7 @@ impl Seen {
             streaming: own["postgresql"]["receiver"]["status"] == "streaming",
             vip: own["vip"]["held"] == true,
             unwell: well.into_iter().filter(|(_, well)| !well).map(|(name, _)| name).collect(),
-            findings: findings.iter().map(|each| (text(&each["what"]), text(&each["cure"]))).collect(),
+            findings: doing.into_iter().chain(findings).collect(),
         }
     }
 }
@@ -253,7 +258,7 @@ pub mod tests {
             "role": "standby", "mode": "paired", "epoch": 2, "join": 5, "postgresql": { "running": true, "timeline": 2,
             "receiver": { "status": "streaming" } }, "redis": { "running": true, "link": "down" },
             "kamailio": { "answers": true }, "media": { "sip": { "answers": true } }, "voip_admin": { "answers": true },
-            "vip": { "held": false } } }], "findings": [{ "what": "x", "cure": "type y" }] });
+            "vip": { "held": false }, "doing": { "reason": "y", "cure": null } } }], "findings": [{ "what": "x", "cure": "type y" }] });
         assert!(!Seen::of("n1", &report).answers);
         let seen = Seen::of("n2", &report);
         assert_eq!(seen.to_string(), "standby paired e2 j5 (not well: Redis)");

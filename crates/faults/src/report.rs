@@ -40,9 +40,10 @@ pub fn line(ran: &Ran) -> String {
     };
     let word = if ran.broken.is_empty() { "ok" } else { "BROKEN" };
     format!(
-        "{word:6} {:40} {moved}; no write for {} ms, no SIP for {} ms; whole {:.1} s after mending{holders}",
+        "{word:6} {:40} {moved}; no write for {} ms (API {} ms), no SIP for {} ms; whole {:.1} s after mending{holders}",
         ran.case,
         ms(ran.writes),
+        ms(ran.api),
         ms(ran.sip),
         ran.whole_after.as_secs_f64()
     )
@@ -110,6 +111,8 @@ fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
         "repeats",
         "what happened",
         "no write, ms: median / max",
+        "through the API",
+        "no CDR taken",
         "no SIP, ms: median / max",
         "lost",
         "twice",
@@ -182,6 +185,8 @@ fn row(case: &Case, runs: &[&Ran]) -> Vec<String> {
         runs.len().to_string(),
         what,
         times(|ran| ran.writes),
+        times(|ran| ran.api),
+        times(|ran| ran.cdr),
         times(|ran| ran.sip),
         sum(|ran| ran.verdict.lost.len() + ran.verdict.not_copied),
         sum(|ran| ran.verdict.twice.len()),
@@ -205,6 +210,8 @@ mod tests {
             after,
             served: true,
             writes: Some(Duration::from_millis(ms)),
+            api: Some(Duration::from_millis(ms)),
+            cdr: None,
             sip: Some(Duration::from_millis(ms / 2)),
             cure: None,
             whole_after: Duration::from_secs(7),
@@ -229,6 +236,10 @@ mod tests {
         assert!(text.contains("| active-dies") && text.contains("1700 / 1700"), "{text}");
         assert!(text.contains("median 1700 ms, p99 1700 ms"), "{text}");
         assert!(text.contains("- `standby-dies`: it broke\n- `blip`: no lab"), "{text}");
-        assert!(line(&all[0]).contains("moved n1 → n2; no write for 1500 ms"), "{}", line(&all[0]));
+        assert!(
+            line(&all[0]).contains("moved n1 → n2; no write for 1500 ms (API 1500 ms)"),
+            "{}",
+            line(&all[0])
+        );
     }
 }

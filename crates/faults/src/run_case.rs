@@ -1,5 +1,6 @@
 //! One case, from a whole pair to a whole pair.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -40,7 +41,12 @@ pub struct Ran {
     pub after: usize,
     /// When it was served again, before it was mended.
     pub served: bool,
+    /// Nobody's write was acknowledged: neither through the API nor by SQL.
     pub writes: Option<Duration>,
+    /// Through the API alone.
+    pub api: Option<Duration>,
+    /// Documents.
+    pub cdr: Option<Duration>,
     pub sip: Option<Duration>,
     /// What status said to type while writes waited.
     pub cure: Option<String>,
@@ -55,17 +61,23 @@ impl Ran {
         self.before != self.after
     }
 
-    /// The longer of both: until then somebody was not served.
+    /// The longest of them: until then somebody was not served.
     pub fn take_over(&self) -> Option<Duration> {
-        self.writes.into_iter().chain(self.sip).max()
+        self.writes.into_iter().chain(self.api).chain(self.sip).max()
     }
 }
 
-/// Runs it.
+/// Runs it; every sample goes into a file, if one is given.
 ///
 /// # Errors
 /// The pair is not whole before, or not again afterwards; a step could not be done. What was broken is mended.
-pub fn run(pair: &Pair, case: &'static Case, repeat: u64, say: &mut dyn FnMut(&str)) -> Result<Ran> {
+pub fn run(
+    pair: &Pair,
+    case: &'static Case,
+    repeat: u64,
+    samples: Option<&Path>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Ran> {
     let before = pair.wait_whole(WHOLE).context("before the fault the pair is not whole")?;
     written::prepare(pair, before.active)?;
     let mut probes = Probes::start(&pair.env)?;
@@ -83,6 +95,9 @@ pub fn run(pair: &Pair, case: &'static Case, repeat: u64, say: &mut dyn FnMut(&s
     let whole_after = since.elapsed();
     pause(CALM)?;
     let log = probes.stop();
+    if let Some(file) = samples {
+        log.write(file, began).with_context(|| format!("writing {}", file.display()))?;
+    }
 
     let written = written::look(pair, &log, after.active)?;
     let verdict = Verdict::of(&log, &written);
@@ -108,6 +123,8 @@ pub fn run(pair: &Pair, case: &'static Case, repeat: u64, say: &mut dyn FnMut(&s
         after: after.active,
         served: during.served,
         writes: length(Probe::is_write),
+        api: length(|probe| probe == Probe::Http),
+        cdr: length(|probe| probe == Probe::Cdr),
         sip: length(|probe| probe == Probe::Sip),
         cure: during.cure,
         whole_after,

@@ -14,6 +14,7 @@ mod sip;
 mod sql;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -116,6 +117,20 @@ impl Log {
         numbers.sort_unstable();
         numbers.dedup();
         numbers
+    }
+
+    /// A line a sample, in milliseconds from `zero` on: probe, number, sent, done, what came of it.
+    pub fn write(&self, file: &Path, zero: Duration) -> std::io::Result<()> {
+        let ms = |at: Duration| at.as_millis() as i128 - zero.as_millis() as i128;
+        let line = |s: &Sample| {
+            let words = match &s.outcome {
+                Outcome::Good(None) => "good".to_owned(),
+                Outcome::Good(Some(timeline)) => format!("good, timeline {timeline}"),
+                Outcome::Bad(why) => why.clone(),
+            };
+            format!("{} {} {} {} {words}\n", s.probe.name(), s.number, ms(s.sent), ms(s.done))
+        };
+        std::fs::write(file, self.samples.iter().map(line).collect::<String>())
     }
 }
 
