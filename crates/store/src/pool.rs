@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, QueueMode, RecycleError, RecycleResult};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, Trust, check_writable};
 use crate::hosts::Hosts;
@@ -17,6 +17,9 @@ const RESTED_MS: u64 = 1_000;
 
 /// And has so long to answer: one that cannot is not worth waiting for, the next one may lead to another server.
 const CHECKED: Duration = Duration::from_millis(500);
+/// How often [`Store::watch`] looks, and how long a healthy server may take to say that it writes.
+const WATCH_EVERY_MS: u64 = 250;
+const SILENT_AFTER_MS: u64 = 1_000;
 
 /// A connection that nobody has needed for so long is closed if there are more than enough.
 const SPARE_AFTER_MS: u64 = 30_000;
@@ -119,6 +122,23 @@ impl Store {
             ),
             other => Error::Unavailable(other.to_string()),
         })
+    }
+
+    /// Looks, for ever, whether the writer still answers, on a connection of its own. When it does not, no connection to it
+    /// is used again: after a take-over the first request goes to the new writer, instead of waiting for the dead one.
+    pub async fn watch(&self) {
+        let (every, silent) = (Duration::from_millis(WATCH_EVERY_MS), Duration::from_millis(SILENT_AFTER_MS));
+        loop {
+            let opener = self.pool.manager();
+            if let Ok(eye) = Connection::open(&opener.hosts, Arc::clone(&opener.trust)).await {
+                while matches!(timeout(silent, check_writable(&eye.client)).await, Ok(Ok(()))) {
+                    sleep(every).await;
+                }
+                opener.trust.lose();
+                tracing::debug!("the writer is silent, or writes no more");
+            }
+            sleep(every).await;
+        }
     }
 
     /// How the pool stands.

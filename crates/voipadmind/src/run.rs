@@ -163,6 +163,7 @@ pub fn start(
         }
     }
     tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
+    tasks.spawn(cancelled_by(stop.clone(), watch(store.clone())));
     tasks.spawn(receipts::run(journal.clone(), store.clone(), stop.clone()));
     let followers = changes::Followers::new(directory.clone(), keys.clone(), config);
     tasks.spawn(cancelled_by(stop.clone(), changes::follow(store.clone(), followers)));
@@ -221,6 +222,10 @@ async fn terminated() {
         () = wait(SignalKind::interrupt()) => {}
     }
     tracing::info!("asked to stop; finishing what is in progress");
+}
+
+async fn watch(store: Store) {
+    store.watch().await;
 }
 
 /// SIGHUP re-reads the log level; a file that is wrong by then changes nothing.
