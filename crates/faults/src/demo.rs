@@ -105,8 +105,13 @@ fn play(pair: &Pair, whole: Whole, count: u32) -> Result<()> {
 fn take_over(pair: &Pair, probes: &mut Probes, whole: Whole) -> Result<()> {
     let (active, standby) = (NODES[whole.active], NODES[1 - whole.active]);
     title(&format!("{active} loses its power"));
-    let zero = probes.now();
+    let asked = probes.now();
     fault::kill(&pair.lab, active)?;
+    // The command looks for the node's processes first, which takes its time on a busy machine. The node is dead when its
+    // address is gone, seen within 50 ms.
+    let gone =
+        probes.look().1.iter().find(|each| each.node == whole.active && !each.holds && each.at >= asked);
+    let zero = gone.map_or(asked, |gone| gone.at);
     let again = wait_for(probes, SERVED, |samples, now| {
         now > zero + LATELY * 2 && lacking(samples, now.saturating_sub(LATELY)).is_empty()
     });
@@ -172,7 +177,7 @@ fn standby_dies(pair: &Pair, probes: &mut Probes, whole: Whole) -> Result<()> {
             say!(
                 "  {active} is alone and no arbiter says that it may be: writes wait, nothing unsafe is acknowledged"
             );
-            say!("  if {standby} is off and stays off, type on {active}:  {typed}");
+            say!("  'tandem status' on {active} says: {typed}");
         }
         ("none", 0, None) => bail!("writes wait, and 'tandem status' on {active} does not say what to type"),
         ("none", writes, _) => {
