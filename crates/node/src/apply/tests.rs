@@ -20,6 +20,8 @@ use crate::services::Services;
 /// Notes what it is asked. Units of one letter are Debian's; the others are there while their file is.
 struct Told {
     words: Mutex<Vec<String>>,
+    /// Of ours; Debian's all run.
+    started: Mutex<BTreeSet<String>>,
     places: Places,
 }
 
@@ -45,7 +47,7 @@ impl Services for Told {
         unit.len() == 1 || self.places.at("/etc/systemd/system").join(unit).exists()
     }
     fn is_active(&self, unit: &str) -> bool {
-        self.exists(unit)
+        unit.len() == 1 || self.started.lock().unwrap().contains(unit)
     }
     fn is_enabled(&self, unit: &str) -> bool {
         self.exists(unit)
@@ -57,9 +59,11 @@ impl Services for Told {
         self.tell("disable", unit)
     }
     fn start(&self, unit: &str) -> Result<()> {
+        self.started.lock().unwrap().insert(unit.into());
         self.tell("start", unit)
     }
     fn stop(&self, unit: &str) -> Result<()> {
+        self.started.lock().unwrap().remove(unit);
         self.tell("stop", unit)
     }
     fn kill(&self, unit: &str) -> Result<()> {
@@ -120,7 +124,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::below(dir.path());
-        let told = Told { words: Mutex::default(), places: places.clone() };
+        let told = Told { words: Mutex::default(), started: Mutex::default(), places: places.clone() };
         Self { _dir: dir, places, told, runs: 0 }
     }
 
@@ -213,6 +217,20 @@ fn with_unit() -> Vec<Wanted> {
     files.push(wanted("/etc/own/own.conf", "o1\n", &then[1..]));
     files.push(wanted("/etc/systemd/system/own.service", "[Service]\n", &then));
     files
+}
+
+#[test]
+fn a_unit_that_has_just_started_is_not_restarted() {
+    let mut bench = Bench::new();
+    bench.run(&with_unit(), usize::MAX).unwrap();
+    let told = bench.told();
+    assert!(told.contains("start own.service") && !told.contains("restart own.service"), "{told:?}");
+    let mut files = with_unit();
+    let conf = files.iter_mut().find(|file| file.target == "/etc/own/own.conf").unwrap();
+    conf.contents = "o2\n".into();
+    bench.run(&files, usize::MAX).unwrap();
+    let told = bench.told();
+    assert!(told.contains("restart own.service"), "{told:?}");
 }
 
 #[test]

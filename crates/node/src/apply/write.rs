@@ -50,12 +50,21 @@ impl Writer<'_> {
         }
         (self.between)()?;
         while let Some(next) = applied.pending.first().cloned() {
+            let starts = match &next {
+                Then::Enable(unit) if !self.services.is_active(unit) => Some(unit),
+                _ => None,
+            };
             if self.concerns(&next) {
                 say!("  {next}");
                 self.follow(&next)?;
             }
             (self.between)()?;
             applied.pending.remove(0);
+            // What has just started has read its files.
+            applied.pending.retain(|then| match then {
+                Then::Restart(unit) | Then::Reload(unit) => starts != Some(unit),
+                _ => true,
+            });
             applied.save(self.places)?;
             (self.between)()?;
         }
