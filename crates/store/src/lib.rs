@@ -24,6 +24,7 @@ pub mod health;
 mod hosts;
 mod idempotency;
 pub mod keys;
+mod limbo;
 pub mod migrations;
 pub mod page;
 mod pool;

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, Trust, check_writable};
 use crate::hosts::Hosts;
+use crate::limbo::Limbo;
 use crate::{Error, Result, StoreConfig};
 
 /// A connection that rested longer than this is asked whether its server still writes before it is used again. A
@@ -28,7 +29,7 @@ pub(crate) type Pooled = managed::Object<Opener>;
 
 pub(crate) struct Opener {
     config: Arc<StoreConfig>,
-    hosts: Hosts,
+    hosts: Arc<Hosts>,
     trust: Arc<Trust>,
 }
 
@@ -64,6 +65,8 @@ impl managed::Manager for Opener {
 pub struct Store {
     pub(crate) config: Arc<StoreConfig>,
     pool: managed::Pool<Opener>,
+    pub(crate) hosts: Arc<Hosts>,
+    pub(crate) limbo: Arc<Limbo>,
 }
 
 /// How the pool stands, for metrics.
@@ -89,8 +92,8 @@ impl Store {
             return Err(Error::Invalid { field: "hosts", reason: "name at least one server".to_owned() });
         }
         let config = Arc::new(config);
-        let opener =
-            Opener { hosts: Hosts::new(&config), config: Arc::clone(&config), trust: Arc::default() };
+        let hosts = Arc::new(Hosts::new(&config));
+        let opener = Opener { hosts: Arc::clone(&hosts), config: Arc::clone(&config), trust: Arc::default() };
         let pool = managed::Pool::builder(opener)
             .max_size(config.connections_max.max(1))
             .runtime(Runtime::Tokio1)
@@ -102,7 +105,7 @@ impl Store {
             .queue_mode(QueueMode::Lifo)
             .build()
             .map_err(|error| Error::Invalid { field: "connections_max", reason: error.to_string() })?;
-        Ok(Self { config, pool })
+        Ok(Self { config, pool, hosts, limbo: Arc::default() })
     }
 
     pub(crate) async fn connection(&self) -> Result<Pooled> {
@@ -139,6 +142,11 @@ impl Store {
             }
             sleep(every).await;
         }
+    }
+
+    /// Writes are refused because commits are not acknowledged: the standby is away.
+    pub fn is_in_limbo(&self) -> bool {
+        self.limbo.is_on()
     }
 
     /// How the pool stands.

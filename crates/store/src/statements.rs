@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::{
-    audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, migrations, queues,
+    audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo, migrations, queues,
     receipts, seed, sweep, tenant, transaction, users,
 };
 
@@ -56,6 +56,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     keys::API_KEY,
     keys::CREATE_API_KEY,
     keys::LOG_KEY,
+    limbo::SERVER,
     migrations::SCHEMA_VERSION,
     queues::APPOINT,
     queues::CREATE,

@@ -1,5 +1,7 @@
 //! Transactions: each names its tenant, bounds its statements, and knows whether its commit was acknowledged.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -8,6 +10,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::connection::Connection;
+use crate::hosts::Hosts;
+use crate::limbo::{Limbo, SUSPECT_AFTER};
 use crate::pool::Pooled;
 use crate::{Error, Result, Store};
 
@@ -52,6 +56,8 @@ pub(crate) struct Transaction {
     connection: Option<Pooled>,
     statement_timeout: Duration,
     commit_timeout: Duration,
+    hosts: Arc<Hosts>,
+    limbo: Arc<Limbo>,
 }
 
 impl Store {
@@ -62,6 +68,7 @@ impl Store {
 
     /// A transaction that writes.
     pub(crate) async fn write(&self, scope: Scope) -> Result<Transaction> {
+        self.limbo.check()?;
         self.begin(scope, "BEGIN").await
     }
 
@@ -69,6 +76,7 @@ impl Store {
     /// keys. The planner would think otherwise: a month's partition is new twelve times a year, without statistics,
     /// and then a hundred keys look like half the table.
     pub(crate) async fn write_by_keys(&self, scope: Scope) -> Result<Transaction> {
+        self.limbo.check()?;
         self.begin(
             scope,
             "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan",
@@ -99,6 +107,8 @@ impl Store {
             connection: Some(self.connection().await?),
             statement_timeout: self.config.statement_timeout,
             commit_timeout: self.config.commit_timeout,
+            hosts: Arc::clone(&self.hosts),
+            limbo: Arc::clone(&self.limbo),
         };
         let timeout_ms = self.config.statement_timeout.as_millis();
         let tenant = scope.setting();
@@ -181,8 +191,17 @@ impl Transaction {
     /// report success. Past our own bound the connection is dropped, and the outcome is unknown.
     pub(crate) async fn commit(mut self) -> Result<()> {
         let connection = self.connection.as_deref_mut().ok_or_else(silent)?;
-        let sent = connection.client.batch_execute("SET LOCAL statement_timeout = 0; COMMIT");
-        let answer = timeout(self.commit_timeout, sent).await;
+        let answer = {
+            let sent = connection.client.batch_execute("SET LOCAL statement_timeout = 0; COMMIT");
+            let mut sent = pin!(sent);
+            match timeout(SUSPECT_AFTER.min(self.commit_timeout), &mut sent).await {
+                Err(_) => {
+                    self.limbo.enter(&self.hosts);
+                    timeout(self.commit_timeout.saturating_sub(SUSPECT_AFTER), sent).await
+                }
+                soon => soon,
+            }
+        };
         let cancelled = connection.wait_was_cancelled();
         let outcome = match answer {
             Ok(Ok(())) if !cancelled => {

@@ -41,7 +41,11 @@ async fn a_commit_the_standby_did_not_confirm_is_not_acknowledged() {
     let began = Instant::now();
     assert!(matches!(store.commit_cdr_batch(&batch).await, Err(Error::Unknown(_))));
     assert!(began.elapsed() < Duration::from_secs(30));
-    assert!(matches!(store.take_receipts(JOURNAL).await, Err(Error::Unknown(_))));
+    // From then on a write is refused at once, with nothing changed, and reads go on.
+    assert!(store.is_in_limbo());
+    let refused = store.take_receipts(JOURNAL).await;
+    assert!(matches!(&refused, Err(Error::Unavailable(why)) if why.contains("standby")), "{refused:?}");
+    assert!(store.health().await.unwrap().writable);
     // An operator who cancels the wait gets a success with a warning from PostgreSQL; ours is none.
     let patient = Store::connect(config(&fixture.postgres)).unwrap();
     let waiting =
@@ -53,7 +57,16 @@ async fn a_commit_the_standby_did_not_confirm_is_not_acknowledged() {
     let answer = waiting.await.unwrap();
     assert!(matches!(&answer, Err(Error::Unknown(why)) if why.contains("cancelled")), "{answer:?}");
 
+    // Nor is it one to the store: it waits for a commit that was acknowledged.
+    superuser.batch_execute(CANCEL_WAITS).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(store.is_in_limbo());
     standby("").await;
+    let until = Instant::now() + Duration::from_secs(30);
+    while store.is_in_limbo() {
+        assert!(Instant::now() < until, "commits are acknowledged, and writes refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     // Given again, each is there once.
     let again = [leg_item(1, leg("a", None, START)), leg_item(2, leg("b", None, START))];
     assert_eq!(store.commit_cdr_batch(&again).await.unwrap().duplicates, 2);

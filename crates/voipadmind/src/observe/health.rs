@@ -68,7 +68,10 @@ pub async fn show(
         (None, None) => "ok".to_owned(),
     };
     let ready = database == "ok" && journal == "ok";
-    let status = match (ready, redis == "ok") {
+    let in_limbo = health.store.is_in_limbo();
+    let database =
+        if ready && in_limbo { "writes wait for the standby, which is away".to_owned() } else { database };
+    let status = match (ready, redis == "ok" && !in_limbo) {
         (true, true) => "ok",
         (true, false) => "degraded",
         (false, _) => "failing",
