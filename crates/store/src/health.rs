@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::migrations::{SCHEMA_VERSION, schema_version_built};
-use crate::{Result, Scope, Store};
+use crate::{Result, Store};
 
 /// The database as one look found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) where no writable server answers.
     pub async fn health(&self) -> Result<DatabaseHealth> {
-        let mut transaction = self.write(Scope::Platform).await?;
+        let mut transaction = self.look().await?;
         let role = transaction.query_opt(ROLE, &[]).await?;
         let (standby, writable) = match &role {
             Some(row) => (row.try_get(0)?, row.try_get(1)?),

@@ -66,6 +66,11 @@ impl Store {
         self.begin(scope, "BEGIN READ ONLY").await
     }
 
+    /// A transaction that could write, and only looks: in limbo too.
+    pub(crate) async fn look(&self) -> Result<Transaction> {
+        self.begin(Scope::Platform, "BEGIN").await
+    }
+
     /// A transaction that writes.
     pub(crate) async fn write(&self, scope: Scope) -> Result<Transaction> {
         self.limbo.check()?;
