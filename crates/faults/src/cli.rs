@@ -163,11 +163,13 @@ fn all(pair: &Pair, cases: &[&'static Case], command: &str, files: &Files) -> Re
                 done.broken.iter().for_each(|what| say!("            {what}"));
                 ran.push(done);
             }
+            // Nobody's promise: what was seen until now is told.
+            Err(_) if interrupt::came() => break,
             Err(error) => {
                 say!("     BROKEN {}: {error:#}", case.name);
                 failed.push((case.name.to_owned(), format!("{error:#}")));
                 Act::new(pair, 0, 0).mend().ok();
-                if interrupt::came() || pair.wait_whole(WHOLE).is_err() {
+                if pair.wait_whole(WHOLE).is_err() {
                     say!("the pair is not whole; it is left as it is, to be looked at");
                     break;
                 }
