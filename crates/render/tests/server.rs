@@ -171,6 +171,8 @@ fn traffic_goes_into_its_class() {
         bash -c 'echo x >/dev/udp/192.168.1.9/5060; echo x >/dev/udp/192.168.1.9/5060'
         sleep 0.3
         echo "sip $(sent 1:11)"
+        bash -c 'echo x >/dev/udp/192.168.1.9/7400'; sleep 0.3
+        echo "heartbeat $(sent 1:9)"
         ping -q -c 2 -i 0.2 -W 0.1 -Q 0xb8 192.168.1.9 >/dev/null 2>&1 || true
         echo "ef $(sent 1:10)"
         tc filter show dev eth0 | grep -c 'flowid 1:10'
@@ -178,7 +180,7 @@ fn traffic_goes_into_its_class() {
         "#,
         &server.at("/etc/tandem/tc"),
     );
-    assert!(seen.contains("before 0") && seen.contains("sip 2"), "{seen}");
+    assert!(seen.contains("before 0") && seen.contains("sip 2") && seen.contains("heartbeat 1"), "{seen}");
     if Path::new("/usr/bin/ping").exists() || Path::new("/bin/ping").exists() {
         assert!(seen.contains("ef 2"), "{seen}");
     }

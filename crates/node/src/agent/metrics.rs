@@ -27,6 +27,22 @@ pub fn text(snapshot: &Snapshot) -> String {
         "Whether this node has the virtual address.",
         &yes(s.vip.as_ref().is_some_and(|v| v.held)),
     );
+    let doing = s.doing.as_ref();
+    gauge(
+        "tandem_may_take_over",
+        "This standby is proven and may take over.",
+        &yes(doing.is_some_and(|doing| doing.promotable)),
+    );
+    gauge(
+        "tandem_peer_hears",
+        "The other node is heard, and hears this one.",
+        &yes(doing.is_some_and(|doing| doing.peer_hears)),
+    );
+    gauge(
+        "tandem_asks_for_a_person",
+        "The agent says what somebody may type ('tandem status').",
+        &yes(doing.is_some_and(|doing| doing.cure.is_some())),
+    );
     gauge("tandem_postgresql_up", "PostgreSQL answered.", &yes(s.postgresql.running));
     gauge("tandem_postgresql_writable", "PostgreSQL takes writes.", &yes(s.postgresql.writable));
     gauge(
