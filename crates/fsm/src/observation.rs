@@ -24,6 +24,8 @@ pub struct Observation {
     /// etcd's answer to a linearizable read just now. None: not asked, not reached, or no etcd.
     pub register: Option<Register>,
     pub command: Option<Command>,
+    /// This node cannot serve calls, and does not come back by itself: an engine is silent, or somebody stopped keepalived.
+    pub unfit: bool,
     /// `tandem maintenance on`: this node's engines stay down.
     pub maintenance: bool,
     /// What the row that is waiting waits for has taken longer than its bound.
@@ -43,6 +45,8 @@ pub struct Heard {
     pub postgres_failed: bool,
     /// Its PostgreSQL does not run: what a demoted node says when its last log is sent.
     pub postgres_stopped: bool,
+    /// It could serve calls: its engines answer, and its keepalived runs.
+    pub fit: bool,
 }
 
 /// The primary's word to its standby that the join `at` is proven and durable: up to `lsn` all is acknowledged by both.

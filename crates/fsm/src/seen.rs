@@ -278,4 +278,9 @@ impl<'a> Seen<'a> {
         });
         flagged && self.postgres().follower == Some(at)
     }
+
+    /// This primary cannot serve calls, and its standby can.
+    pub fn outserved(&self) -> bool {
+        self.observed.unfit && self.switchover_ready() && self.my_standby().is_some_and(|heard| heard.fit)
+    }
 }

@@ -173,6 +173,11 @@ pub const TABLE: &[Row] = &[
         |_| vec![Action::Refuse("the standby is not reachable, not caught up, or may not take over yet: see tandem status")],
         "a switchover was asked for, and refused"),
 
+    act("unfit: no address", 11, From::Paired, |s| s.outserved() && s.observed.vip.offered, |_| vec![Action::VipDrop],
+        "an engine is silent here, or keepalived was stopped, and the standby can serve: the virtual address is dropped first"),
+    write("unfit: demote", 11, From::Paired, |s| s.outserved(), To::Demoted,
+        "this node cannot serve calls and its standby can: it steps down as by a planned switchover"),
+
     // ---- join, (a) to (d) (4)
     act("join: grant (wrong)", 4, From::Solo, |s| broken!(s.config, GrantBeforeDurable) && s.grant_to_send().is_some(),
         |s| s.grant_to_send().into_iter().map(Action::SendGrant).collect(), "a broken rule"),

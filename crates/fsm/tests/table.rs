@@ -28,6 +28,7 @@ fn heard(state: State) -> Heard {
         answers: Some(BOOT),
         postgres_failed: false,
         postgres_stopped: false,
+        fit: true,
     }
 }
 
@@ -61,6 +62,7 @@ fn observed(state: &State, peer: Option<State>) -> Observation {
         vip: Vip { offered: !standby, claimed_by_other: false, gateway_reached: true },
         register: None,
         command: None,
+        unfit: false,
         maintenance: false,
         overdue: false,
     }
@@ -165,4 +167,22 @@ fn a_frozen_server_is_stopped_whatever_the_role() {
         seen.postgres.hung = true;
         assert_eq!(step(&state, &seen, &Config::new("n1", Arbiter::None)).actions, [Action::StopPostgres]);
     }
+}
+
+#[test]
+fn a_node_that_cannot_serve_steps_down_to_one_that_can() {
+    let state = primary();
+    let config = Config::new("n2", Arbiter::None);
+    let unfit = |seen: Observation| Observation { unfit: true, ..seen };
+    let mut seen = unfit(observed(&state, Some(standby())));
+    assert_eq!(step(&state, &seen, &config).actions, [Action::VipDrop]);
+    seen.vip.offered = false;
+    assert_eq!(step(&state, &seen, &config).next.role, Role::Demoted);
+    // Not to one that is no better, and not to one that may not take over.
+    if let Some(peer) = &mut seen.peer {
+        peer.fit = false;
+    }
+    assert_eq!(step(&state, &seen, &config).next, state);
+    let unflagged = State { flag: None, ..standby() };
+    assert_eq!(step(&state, &unfit(observed(&state, Some(unflagged))), &config).next, state);
 }

@@ -105,6 +105,8 @@ pub fn heard(node: usize, says: &Says, echoes_me: bool) -> Heard {
         postgres_failed: false,
         // At any time: what a take-over before the last log was sent may do is among what is checked.
         postgres_stopped: true,
+        // A switchover by itself is one that a person may command at any time.
+        fit: true,
     }
 }
 
@@ -129,6 +131,7 @@ pub fn observation(world: &World, node: usize, look: &Look, memory: Memory) -> O
             owner: NAMES[world.register.1 as usize].into(),
         }),
         command: look.command,
+        unfit: false,
         maintenance: false,
         overdue: look.overdue,
     }

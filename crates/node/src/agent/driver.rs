@@ -221,6 +221,7 @@ impl Agent {
             state: Some(state.clone()),
             postgres_failed: self.postgres_failed(mind),
             postgres_stopped: !cluster::is_running(data) && !mind.job.is(What::Start),
+            fit: mind.fitness.is_fit(),
             log: self.log(mind).filter(|_| state.role == Role::Primary),
             grant: mind.granting,
         }
@@ -252,7 +253,7 @@ impl Agent {
     fn hold(self: &Arc<Self>, mind: &mut Mind, why: &str) -> Result<bool> {
         self.write_role(false)?;
         if let Some(heart) = &self.heart {
-            heart.say(Saying { state: None, ..self.saying_nothing() });
+            heart.say(Saying::nothing());
         }
         self.orders.answer(false, &format!("this node holds: {why}"));
         self.doing.send_replace(Doing {
@@ -266,9 +267,5 @@ impl Agent {
             tracing::warn!("this node holds: PostgreSQL is stopped, its data is kept");
         }
         anyhow::bail!("this node holds: {why}")
-    }
-
-    fn saying_nothing(&self) -> Saying {
-        Saying { state: None, postgres_failed: true, postgres_stopped: false, log: None, grant: None }
     }
 }

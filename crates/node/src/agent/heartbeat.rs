@@ -44,8 +44,24 @@ pub struct Saying {
     pub postgres_failed: bool,
     /// PostgreSQL does not run.
     pub postgres_stopped: bool,
+    /// It could serve calls.
+    pub fit: bool,
     pub log: Option<Log>,
     pub grant: Option<Grant>,
+}
+
+impl Saying {
+    /// Of a node that holds without a state it can trust.
+    pub const fn nothing() -> Self {
+        Self {
+            state: None,
+            postgres_failed: true,
+            postgres_stopped: false,
+            fit: false,
+            log: None,
+            grant: None,
+        }
+    }
 }
 
 /// Where a primary's log is, for its standby to judge whether it can go on with it.
@@ -175,8 +191,7 @@ pub struct Identity<'a> {
 
 impl Heart {
     pub fn new(who: Identity<'_>, timing: Timing) -> Arc<Self> {
-        let silent =
-            Saying { state: None, postgres_failed: false, postgres_stopped: true, log: None, grant: None };
+        let silent = Saying::nothing();
         Arc::new(Self {
             key: who.key,
             cluster: who.cluster,
@@ -299,7 +314,7 @@ impl Heart {
         }
         ears.newest = Some((number, now));
         let answers = beat.echo.map(|echo| echo.boot_id);
-        let (failed, stopped) = (beat.says.postgres_failed, beat.says.postgres_stopped);
+        let (failed, stopped, fit) = (beat.says.postgres_failed, beat.says.postgres_stopped, beat.says.fit);
         let heard = beat.says.state.map(|state| Heard {
             state,
             boot_id: beat.boot_id,
@@ -307,6 +322,7 @@ impl Heart {
             answers,
             postgres_failed: failed,
             postgres_stopped: stopped,
+            fit,
         });
         let received = Received { heard, log: beat.says.log, grant: beat.says.grant, at: now };
         let tells = |it: &Received| {
@@ -439,6 +455,7 @@ mod tests {
             state: Some(State::first_primary(Uuid::from_u128(7), me)),
             postgres_failed: false,
             postgres_stopped: false,
+            fit: true,
             log: None,
             grant: None,
         });
@@ -551,6 +568,7 @@ mod tests {
             state: Some(state),
             postgres_failed: true,
             postgres_stopped: true,
+            fit: true,
             log: Some(Log { timeline: u32::MAX, began: u64::MAX, flush: u64::MAX, slot_lost: true }),
             grant: Some(Grant { at, lsn: u64::MAX, nonce: u64::MAX, boot_id: Uuid::max() }),
         });

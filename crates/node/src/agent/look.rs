@@ -76,6 +76,7 @@ impl Agent {
             }
             mind.grant = received.grant.or(mind.grant);
         }
+        mind.fitness.look(self.snapshot.borrow().as_ref());
         let newest = self.heart.as_ref().and_then(|heart| heart.newest());
         let postgres = self.postgres(mind, state, newest.as_ref()).await;
         let peer = newest.and_then(|received| received.heard);
@@ -94,6 +95,7 @@ impl Agent {
             vip,
             register: None,
             command: self.orders.command(),
+            unfit: mind.fitness.is_unfit(),
             maintenance: self.places.maintenance().exists(),
             overdue: mind.overdue(),
         }

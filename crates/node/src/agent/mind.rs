@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use fsm::{Copied, Grant, Lsn, Memory};
 
+use super::fitness::Fitness;
 use super::job::Jobs;
 use super::look::{Face, Seldom};
 use crate::postgresql::barrier::Barrier;
@@ -24,6 +25,7 @@ pub struct Mind {
     pub job: Jobs,
     pub face: Face,
     pub seldom: Seldom,
+    pub fitness: Fitness,
     /// The row that was taken last, and since when.
     pub row: &'static str,
     pub since: Instant,
@@ -46,6 +48,7 @@ impl Default for Mind {
             job: Jobs::default(),
             face: Face::default(),
             seldom: Seldom::default(),
+            fitness: Fitness::default(),
             row: "",
             since: Instant::now(),
             granting: None,

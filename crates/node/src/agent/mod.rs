@@ -14,6 +14,7 @@ pub mod auth;
 pub mod client;
 pub mod control;
 mod driver;
+mod fitness;
 mod gateway;
 mod heartbeat;
 mod http;

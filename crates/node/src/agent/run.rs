@@ -91,6 +91,7 @@ impl Agent {
                 state: held.as_ref().ok().cloned(),
                 postgres_failed: false,
                 postgres_stopped: !cluster::is_running(&config.layout.paths.postgresql_data),
+                fit: false,
                 log: None,
                 grant: None,
             });
