@@ -466,6 +466,10 @@ async fn two_nodes_become_a_pair_and_survive_each_other() {
     until("the rejoin", async || n1.is(Role::Standby, Mode::Paired, 2) && n1.is_promotable()).await;
     assert!(n2.is(Role::Primary, Mode::Paired, 2) && !n1.offers());
     n2.insert(6).await.unwrap();
+    // A slot of its time as primary would keep log on a standby for ever.
+    let slots = first.server.connect(Commits::Local).await.unwrap();
+    let slots = slots.query_one("SELECT count(*) FROM pg_replication_slots", &[]).await.unwrap();
+    assert_eq!(slots.get::<_, i64>(0), 0);
 
     // A planned switchover, typed on the standby.
     let done = first.order(Order::Switchover).await;

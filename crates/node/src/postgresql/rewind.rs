@@ -1,5 +1,6 @@
 //! A former primary's data brought in line with the new primary's by pg_rewind, which copies only what differs.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -66,7 +67,13 @@ fn judge(success: bool, said: &str) -> Copied {
     }
 }
 
+/// Its slots go: they would keep log for a node that now is the one to follow, until the disk is full.
 fn make_standby(data: &Path, user: &User) -> Result<()> {
+    let slots = data.join("pg_replslot");
+    for slot in fs::read_dir(&slots).with_context(|| format!("reading {}", slots.display()))? {
+        let slot = slot?.path();
+        fs::remove_dir_all(&slot).with_context(|| format!("removing {}", slot.display()))?;
+    }
     let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
     Ok(files::write_durably(&data.join("standby.signal"), 0o600, owner, b"")?)
 }
