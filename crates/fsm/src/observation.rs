@@ -99,6 +99,8 @@ pub struct Postgres {
     pub barrier: Option<Barrier>,
     /// The newest barrier row readable in this database.
     pub row: Option<Row>,
+    /// The peer's replication slot is there, and has its log.
+    pub slot: bool,
     /// The upstream cannot serve this standby's log: diverged, or removed.
     pub refused: Option<Refused>,
     /// What the copy of this rejoin came to, as far as this agent knows.

@@ -207,6 +207,8 @@ pub const TABLE: &[Row] = &[
     act("clients", 3, From::Primary, |s| !s.postgres().clients && (s.state.mode == Mode::Solo || s.barrier_of_start()),
         |s| vec![Action::WriteEpochRow, Action::WriteInclude(Include { clients: true, ..s.include(s.names_of_mode()) })],
         "clients are let in"),
+    act("primary: slot", 10, From::Primary, |s| s.postgres().clients && !s.postgres().slot && s.peer().is_some(), |_| vec![Action::WriteEpochRow],
+        "the other node's replication slot is not there, or lost its log: it is made anew"),
     act("paired: grant", 4, From::Paired, |s| s.grant_to_send().is_some(),
         |s| s.grant_to_send().into_iter().map(Action::SendGrant).collect(),
         "join (e): the standby is told that it may take over"),

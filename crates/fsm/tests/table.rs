@@ -54,6 +54,7 @@ fn observed(state: &State, peer: Option<State>) -> Observation {
             follower: (!standby).then_some(AT),
             barrier: None,
             row: None,
+            slot: true,
             refused: None,
             copy: Copied::Not,
             noted: None,

@@ -168,6 +168,7 @@ fn postgres(world: &World, node: usize) -> Postgres {
             returned: it.returned,
         }),
         row: row.map(|(at, nonce)| fsm::BarrierRow { at: point(at), nonce: nonce.into() }),
+        slot: true,
         refused,
         copy: me.mind.copied,
         noted: me.mind.noted.map(u64::from),

@@ -106,7 +106,7 @@ impl Agent {
             }
             // Part of the rewind's job, which it precedes.
             Action::CheckpointPeer => return Ok(Did::Nothing),
-            Action::Rewind => return self.rewind(mind).map(Did::begun),
+            Action::Rewind => return Ok(Did::begun(self.rewind(mind))),
             Action::BaseBackup => return self.base_backup(mind).map(Did::begun),
             Action::RedisMaster => self.redis_follows(mind, &Follows::Nobody).await?,
             Action::RedisReplica => self.redis_follows(mind, &Follows::peer(&self.config)).await?,
@@ -217,16 +217,16 @@ impl Agent {
         Ok(Source { address: peer.peer_side(), size_bytes })
     }
 
-    fn rewind(self: &Arc<Self>, mind: &mut Mind) -> Result<bool> {
-        let (agent, source) = (Arc::clone(self), self.source()?);
-        Ok(mind.job.begin(What::Rewind, async move {
+    fn rewind(self: &Arc<Self>, mind: &mut Mind) -> bool {
+        let agent = Arc::clone(self);
+        mind.job.begin(What::Rewind, async move {
             let copied = spawn_blocking(move || {
                 // Or pg_rewind may compare with a control file from before the promotion.
                 Client::of_peer(&agent.config, CHECKPOINT)?.post::<()>("/checkpoint", &())?;
-                rewind::run(&agent.config, source, &agent.postgresql_user)
+                rewind::run(&agent.config, &agent.postgresql_user)
             });
             Ok(Outcome::Copied(copied.await.context("rewinding")??))
-        }))
+        })
     }
 
     fn base_backup(self: &Arc<Self>, mind: &mut Mind) -> Result<bool> {

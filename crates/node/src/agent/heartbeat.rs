@@ -71,8 +71,8 @@ pub struct Log {
     /// Where this timeline left the one before.
     pub began: Lsn,
     pub flush: Lsn,
-    /// The peer's slot lost its log (`wal_status`).
-    pub slot_lost: bool,
+    /// From where on it is kept for the peer; none without the peer's slot.
+    pub kept_from: Option<Lsn>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -569,7 +569,12 @@ mod tests {
             postgres_failed: true,
             postgres_stopped: true,
             fit: true,
-            log: Some(Log { timeline: u32::MAX, began: u64::MAX, flush: u64::MAX, slot_lost: true }),
+            log: Some(Log {
+                timeline: u32::MAX,
+                began: u64::MAX,
+                flush: u64::MAX,
+                kept_from: Some(u64::MAX),
+            }),
             grant: Some(Grant { at, lsn: u64::MAX, nonce: u64::MAX, boot_id: Uuid::max() }),
         });
         assert!(n1.beat().len() <= DATAGRAM_BYTES_MAX, "{}", n1.beat().len());

@@ -33,6 +33,8 @@ const FAILED_AFTER: Duration = Duration::from_secs(10);
 const STREAMS_WITHIN: Duration = Duration::from_secs(3);
 /// And for so long, it never will, whatever the reason.
 const STREAMS_EVER: Duration = Duration::from_secs(60);
+/// One that lets nobody in yet may be replaying what it has.
+const CONSISTENT_EVER: Duration = Duration::from_secs(300);
 /// An address that is held answers at once.
 const CLAIMED: Duration = Duration::from_millis(700);
 const REDIS_EVERY: Duration = Duration::from_secs(1);
@@ -46,8 +48,9 @@ pub struct Face {
     /// The next session, under way, and when the last one was asked for.
     connecting: Option<JoinHandle<Result<Client>>>,
     asked: Option<Instant>,
-    /// When a new session was last had.
+    /// When a new session was last had, or refused with words.
     connected: Option<Instant>,
+    spoke: Option<Instant>,
     /// Since when it runs without an answer.
     silent: Option<Instant>,
     /// Since when it should serve and does not.
@@ -124,7 +127,7 @@ impl Agent {
         let face = &mut mind.face;
         if !running {
             (face.session, face.facts, face.silent, face.life) = (None, None, None, None);
-            face.connected = None;
+            (face.connected, face.spoke) = (None, None);
             mind.barrier = None;
         }
         if running && facts.is_none() {
@@ -135,7 +138,9 @@ impl Agent {
         // What it said a moment ago stands; a server that never answered is as its files say.
         let known = facts.or_else(|| face.facts.clone().filter(|_| running));
         let frozen = |since: Option<Instant>| since.is_some_and(|at| now.duration_since(at) > HUNG_AFTER);
-        let hung = running && !starting && (frozen(face.silent) || frozen(face.connected));
+        // One that says "not yet" speaks, for as long as it replays.
+        let mute = frozen(face.silent) && face.spoke.is_none_or(|at| now.duration_since(at) > HUNG_AFTER);
+        let hung = running && !starting && (mute || frozen(face.connected));
         let serves = running && known.is_some() && !hung;
         if serves || !matches!(state.role, Role::Primary) {
             face.away = None;
@@ -149,7 +154,7 @@ impl Agent {
             }
             None => self.written(),
         };
-        let refused = self.refused(mind, known.as_ref(), newest);
+        let refused = self.refused(mind, running, known.as_ref(), newest);
         let barrier = match &mut mind.barrier {
             None => None,
             Some(barrier) => {
@@ -183,6 +188,7 @@ impl Agent {
             follower: known.as_ref().and_then(|facts| self.follower(facts)),
             barrier,
             row: known.as_ref().and_then(|facts| facts.row),
+            slot: known.as_ref().is_none_or(|facts| facts.in_recovery || facts.kept_from.is_some()),
             refused,
             copy: mind.copied,
             noted: mind.noted,
@@ -241,19 +247,27 @@ impl Agent {
 
     /// Whether the primary can continue this standby's log: judged from where both logs are, because what the server writes
     /// of it may be in any language, or on a full disk.
-    fn refused(&self, mind: &mut Mind, facts: Option<&Facts>, newest: Option<&Received>) -> Option<Refused> {
+    fn refused(
+        &self,
+        mind: &mut Mind,
+        running: bool,
+        facts: Option<&Facts>,
+        newest: Option<&Received>,
+    ) -> Option<Refused> {
         let face = &mut mind.face;
         let theirs = newest.and_then(|it| it.log);
-        let standing = facts.filter(|facts| facts.in_recovery && !facts.receives);
-        let (Some(mine), Some(theirs)) = (standing, theirs) else {
+        let streams = facts.is_some_and(|facts| !facts.in_recovery || facts.receives);
+        let Some(theirs) = theirs.filter(|_| running && !streams) else {
             face.streamless = None;
             return None;
         };
         let since = face.streamless.get_or_insert_with(Instant::now).elapsed();
-        if since < STREAMS_WITHIN {
-            return None;
+        match facts {
+            None => (since > CONSISTENT_EVER).then_some(Refused::LogGone),
+            Some(_) if since < STREAMS_WITHIN => None,
+            Some(mine) => judge(mine.timeline, mine.flush, theirs)
+                .or((since > STREAMS_EVER).then_some(Refused::LogGone)),
         }
-        judge(mine.timeline, mine.flush, theirs).or((since > STREAMS_EVER).then_some(Refused::LogGone))
     }
 
     async fn redis(&self, mind: &mut Mind) -> Redis {
@@ -287,7 +301,7 @@ impl Agent {
             timeline,
             began,
             flush: facts.flush,
-            slot_lost: facts.slot_lost,
+            kept_from: facts.kept_from,
         })
     }
 
@@ -322,7 +336,7 @@ impl Face {
                     let spoken = error.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.as_db_error());
                     // It speaks: full, starting, or stopping.
                     if spoken.is_some() {
-                        self.connected = Some(now);
+                        (self.connected, self.spoke) = (Some(now), Some(now));
                     }
                     tracing::debug!("PostgreSQL: {error:#}");
                 }
@@ -360,7 +374,7 @@ fn judge(timeline: u32, flush: Lsn, theirs: Log) -> Option<Refused> {
     if diverged {
         return Some(Refused::Diverged);
     }
-    theirs.slot_lost.then_some(Refused::LogGone)
+    theirs.kept_from.is_some_and(|from| flush < from).then_some(Refused::LogGone)
 }
 
 #[cfg(test)]
@@ -369,12 +383,13 @@ mod tests {
 
     #[test]
     fn a_log_is_judged_by_where_it_ends() {
-        let theirs = Log { timeline: 2, began: 100, flush: 150, slot_lost: false };
+        let theirs = Log { timeline: 2, began: 100, flush: 150, kept_from: Some(50) };
         assert_eq!(judge(2, 150, theirs), None);
         assert_eq!(judge(2, 151, theirs), Some(Refused::Diverged));
         assert_eq!(judge(1, 100, theirs), None);
         assert_eq!(judge(1, 101, theirs), Some(Refused::Diverged));
         assert_eq!(judge(3, 10, theirs), Some(Refused::Diverged));
-        assert_eq!(judge(1, 100, Log { slot_lost: true, ..theirs }), Some(Refused::LogGone));
+        assert_eq!(judge(1, 49, theirs), Some(Refused::LogGone));
+        assert_eq!(judge(1, 49, Log { kept_from: None, ..theirs }), None, "its slot is made in a moment");
     }
 }

@@ -471,6 +471,17 @@ async fn two_nodes_become_a_pair_and_survive_each_other() {
     let slots = slots.query_one("SELECT count(*) FROM pg_replication_slots", &[]).await.unwrap();
     assert_eq!(slots.get::<_, i64>(0), 0);
 
+    // Somebody drops the standby's slot: it is made again, and the pair goes on.
+    let sql = second.server.connect(Commits::Local).await.unwrap();
+    let drop_slot = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots; SELECT pg_sleep(0.2); \
+         SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
+    until("the slot is gone", async || {
+        let _ = sql.batch_execute(drop_slot).await;
+        second.doing.borrow().row == "primary: slot" || second.doing.borrow().row == "paired: limbo"
+    })
+    .await;
+    until("the pair", async || n2.insert(61).await.is_ok() && n1.is_promotable()).await;
+
     // A planned switchover, typed on the standby.
     let done = first.order(Order::Switchover).await;
     assert!(done.done, "{done:?}");
@@ -480,7 +491,7 @@ async fn two_nodes_become_a_pair_and_survive_each_other() {
     let rows = first.server.connect(Commits::Local).await.unwrap();
     let rows = rows.query_one("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", &[]).await.unwrap();
     // 2 was never acknowledged; it may be there.
-    assert_eq!(rows.get::<_, String>(0).replace(" 2 ", " "), "1 3 4 5 6 7");
+    assert_eq!(rows.get::<_, String>(0).replace(" 2 ", " "), "1 3 4 5 6 7 61");
 
     // What a person may type, and what not.
     let solo = Order::Solo { peer_is_off: true, peer_did_not_take_over: true, force: false };

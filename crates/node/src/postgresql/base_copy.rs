@@ -101,13 +101,17 @@ fn room(folder: &Path, needed_bytes: u64) -> Result<()> {
 }
 
 fn base_backup(config: &Config, source: Source, user: &User, copy: &Path) -> Result<()> {
-    let port = config.cluster.ports.postgresql.to_string();
-    let host = source.address.to_string();
+    // libpq's words for a network that dies in the middle, as for the standby's own connection.
+    let server = format!(
+        "host={} port={} user=replicator connect_timeout=10 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 \
+         tcp_user_timeout=10000",
+        source.address, config.cluster.ports.postgresql
+    );
     let password = PasswordFile::write(config, user)?;
     let program = config.layout.paths.postgresql_bin.join("pg_basebackup");
     let mut command = command::as_user(&program, user);
     command
-        .args(["-h", &host, "-p", &port, "-U", "replicator", "--no-password"])
+        .args(["-d", &server, "--no-password"])
         .args([
             "--wal-method=stream",
             "--checkpoint=fast",
@@ -119,7 +123,6 @@ fn base_backup(config: &Config, source: Source, user: &User, copy: &Path) -> Res
         .arg(copy)
         .env("PGPASSFILE", &password.0)
         .env("PGAPPNAME", format!("{}_copy", config.name))
-        .env("PGCONNECT_TIMEOUT", "10")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

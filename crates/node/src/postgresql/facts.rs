@@ -32,7 +32,8 @@ pub struct Facts {
     pub standbys: Vec<String>,
     /// The barrier's backend waits for the standby.
     pub barrier_waits: bool,
-    pub slot_lost: bool,
+    /// From where on log is kept for the peer; none without its slot, or where that lost its log.
+    pub kept_from: Option<Lsn>,
     pub timeline: u32,
     pub started: Timestamp,
     /// The newest barrier row.
@@ -60,7 +61,7 @@ pub async fn ask(client: &Client, barrier_pid: Option<i32>, slot: &str) -> Resul
         receives: facts.try_get(5)?,
         standbys: facts.try_get(6)?,
         barrier_waits: facts.try_get(7)?,
-        slot_lost: facts.try_get(8)?,
+        kept_from: facts.try_get::<_, Option<i64>>(8)?.map(i64::unsigned_abs),
         timeline: facts.try_get::<_, Option<i32>>(9)?.unwrap_or(0).unsigned_abs(),
         started: facts.try_get(10)?,
         row,

@@ -13,7 +13,8 @@ SELECT
           WHERE state = 'streaming' AND pg_wal_lsn_diff(pg_current_wal_flush_lsn(), flush_lsn) < $3::int8
           ORDER BY backend_start DESC),
     coalesce((SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1::int4), false),
-    coalesce((SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = $2::text), false),
+    (SELECT (restart_lsn - '0/0'::pg_lsn)::int8 FROM pg_replication_slots
+     WHERE slot_name = $2::text AND wal_status IS DISTINCT FROM 'lost'),
     -- A primary's own; a standby's is the newest it has received or replayed.
     CASE WHEN pg_is_in_recovery() THEN greatest(
             (SELECT received_tli FROM pg_stat_wal_receiver),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use fsm::{Include, Names, Point, Standby};
 use host::files::{self, Owner};
+use spec::Node;
 
 use crate::config::Config;
 
@@ -58,19 +59,28 @@ pub fn settings(config: &Config, include: &Include) -> [(&'static str, String); 
     let source = match (include.upstream, config.peer()) {
         (Some(at), Some(peer)) => {
             let name = Standby { node: &config.name, at };
-            format!(
-                "host={} port={} user=replicator password={} application_name={name} connect_timeout=5 \
-                 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=5000",
-                peer.peer_side(),
-                config.cluster.ports.postgresql,
-                config.secrets.db_replicator,
-            )
+            let to = peer_server(config, peer);
+            let password = &config.secrets.db_replicator;
+            format!("{to} user=replicator password={password} application_name={name}")
         }
         _ => String::new(),
     };
     let slot = if source.is_empty() { String::new() } else { fsm::slot(&config.name) };
     let [first, second, third] = OWNED;
     [(first, names), (second, source), (third, slot)]
+}
+
+/// How the other node's server is reached, for libpq: by the link, else by the service network. A network that dies in the middle
+/// is noticed in seconds, whoever waits for whom.
+pub fn peer_server(config: &Config, peer: &Node) -> String {
+    let mut hosts = vec![peer.peer_side(), peer.address];
+    hosts.dedup();
+    let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let port = config.cluster.ports.postgresql;
+    format!(
+        "host={hosts} port={port} connect_timeout=2 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 \
+         tcp_user_timeout=5000"
+    )
 }
 
 /// What `synchronous_standby_names` means, as the server says it.
@@ -169,7 +179,7 @@ mod tests {
         let says = text(&config, &include);
         assert!(says.contains("synchronous_standby_names = ''"), "{says}");
         assert!(
-            says.contains("host=198.18.78.11 ") && says.contains(" application_name=n2_e2_j5 "),
+            says.contains("host=198.18.78.11,198.18.77.11 ") && says.contains(" application_name=n2_e2_j5 "),
             "{says}"
         );
         assert!(says.contains("primary_slot_name = 'tandem_n2'"), "{says}");

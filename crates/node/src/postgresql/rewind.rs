@@ -8,16 +8,16 @@ use fsm::Copied;
 use host::files;
 use nix::unistd::User;
 
-use super::base_copy::{PasswordFile, Source};
-use super::cluster;
+use super::base_copy::PasswordFile;
+use super::{cluster, include};
 use crate::command;
 use crate::config::Config;
 
-/// Rewinds to `source`, and makes the data a standby's. Whatever pg_rewind says, PostgreSQL must be stopped here.
+/// Rewinds to the peer, and makes the data a standby's. Whatever pg_rewind says, PostgreSQL must be stopped here.
 ///
 /// # Errors
 /// Nothing was begun. A pg_rewind that failed is [`Copied::Failed`]: the data may be half of each.
-pub fn run(config: &Config, source: Source, user: &User) -> Result<Copied> {
+pub fn run(config: &Config, user: &User) -> Result<Copied> {
     let paths = &config.layout.paths;
     let data = &paths.postgresql_data;
     if cluster::is_running(data) {
@@ -25,9 +25,11 @@ pub fn run(config: &Config, source: Source, user: &User) -> Result<Copied> {
     }
     cluster::clear_lock(data)?;
     let password = PasswordFile::write(config, user)?;
+    let peer = config.peer().context("a single node has no peer")?;
     let server = format!(
-        "host={} port={} user=replicator dbname=postgres connect_timeout=10 application_name={}_rewind",
-        source.address, config.cluster.ports.postgresql, config.name
+        "{} user=replicator dbname=postgres application_name={}_rewind",
+        include::peer_server(config, peer),
+        config.name
     );
     cluster::begin_overwriting(data)?;
     let mut rewind = command::as_user(&paths.postgresql_bin.join("pg_rewind"), user);
