@@ -23,8 +23,8 @@ pub enum Action {
     /// One more local WAL record: without it the barrier's release took ten seconds.
     EmitWal,
     SendGrant(Grant),
-    /// Remember the receive position.
-    NoteReceived(Lsn),
+    /// Remember the replay position.
+    NoteReplayed(Lsn),
     Promote,
     WriteEpochRow,
     /// Compare and set `from` (epoch) to `to`; an ambiguous answer is settled by the next linearizable read.

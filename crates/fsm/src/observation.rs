@@ -24,6 +24,8 @@ pub struct Observation {
     /// etcd's answer to a linearizable read just now. None: not asked, not reached, or no etcd.
     pub register: Option<Register>,
     pub command: Option<Command>,
+    /// The other machine answers on some address of its own, whatever its agent does: asked when a person says it is off.
+    pub peer_answers: bool,
     /// This node cannot serve calls, and does not come back by itself: an engine is silent, or somebody stopped keepalived.
     pub unfit: bool,
     /// `tandem maintenance on`: this node's engines stay down.
@@ -91,6 +93,8 @@ pub struct Postgres {
     pub clients: bool,
     /// Flushed here, in bytes of the log.
     pub flush: Lsn,
+    /// Replayed here: the end of a whole record.
+    pub replay: Lsn,
     /// Where this timeline began, if it did since the receive position was noted.
     pub switch_point: Option<Lsn>,
     /// The standby that streams from here and is nearly caught up.
@@ -105,7 +109,7 @@ pub struct Postgres {
     pub refused: Option<Refused>,
     /// What the copy of this rejoin came to, as far as this agent knows.
     pub copy: Copied,
-    /// The receive position noted before promotion.
+    /// The replay position noted before promotion.
     pub noted: Option<Lsn>,
 }
 

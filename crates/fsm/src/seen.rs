@@ -168,13 +168,16 @@ impl<'a> Seen<'a> {
     /// Rule 7: take-over.
     pub fn take_over(&self) -> bool {
         let flag = if broken!(self.config, TakeOverInTwoWrites) { self.burnt() } else { self.flagged() };
-        flag && match self.arbiter() {
-            Arbiter::None => self.gone(),
-            Arbiter::Fence => self.gone() && (self.fenced() || broken!(self.config, FenceGatesPrimaryOnly)),
-            Arbiter::Etcd => {
-                self.register_is_mine() || (self.gone() && broken!(self.config, EtcdGatesPrimaryOnly))
+        flag && self.observed.vip.gateway_reached
+            && match self.arbiter() {
+                Arbiter::None => self.gone(),
+                Arbiter::Fence => {
+                    self.gone() && (self.fenced() || broken!(self.config, FenceGatesPrimaryOnly))
+                }
+                Arbiter::Etcd => {
+                    self.register_is_mine() || (self.gone() && broken!(self.config, EtcdGatesPrimaryOnly))
+                }
             }
-        }
     }
 
     /// Mutation 16.
@@ -264,7 +267,8 @@ impl<'a> Seen<'a> {
         let Some(Command::Solo { peer_is_off, peer_did_not_take_over, force }) = self.observed.command else {
             return false;
         };
-        let contradicted = self.peer().is_some() || self.observed.vip.claimed_by_other;
+        let contradicted =
+            self.peer().is_some() || self.observed.peer_answers || self.observed.vip.claimed_by_other;
         let gate = self.arbiter() != Arbiter::Etcd || self.register_is_mine();
         peer_is_off && peer_did_not_take_over && gate && (force || !contradicted)
     }
@@ -281,6 +285,10 @@ impl<'a> Seen<'a> {
 
     /// This primary cannot serve calls, and its standby can.
     pub fn outserved(&self) -> bool {
-        self.observed.unfit && self.switchover_ready() && self.my_standby().is_some_and(|heard| heard.fit)
+        // A fence would power this node off for it.
+        self.arbiter() != Arbiter::Fence
+            && self.observed.unfit
+            && self.switchover_ready()
+            && self.my_standby().is_some_and(|heard| heard.fit)
     }
 }

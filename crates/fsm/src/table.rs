@@ -85,9 +85,6 @@ pub const TABLE: &[Row] = &[
     write("boot", 2, From::Any, |s| s.flag_of_another_boot() && s.arbiter() != Arbiter::Etcd && !broken!(s.config, FlagSurvivesReboot),
         To::GivenUp, "this node rebooted: it no longer knows that it may take over, and gives the join up"),
 
-    act("hung", 12, From::Any, |s| s.postgres().running && s.postgres().hung, |_| vec![Action::StopPostgres],
-        "PostgreSQL runs and answers nobody: it is stopped, and started anew where the role asks for it"),
-
     // ---- hold: PostgreSQL stopped, data kept, a person asked
     act("hold: no address", 14, From::Hold, |s| s.observed.vip.offered, |_| vec![Action::VipDrop],
         "a held node has no virtual address"),
@@ -126,6 +123,9 @@ pub const TABLE: &[Row] = &[
     write("paired: forced", 10, From::Paired, |s| s.peer_ahead(), To::Hold,
         "the other node's epoch was forced by a person, or is not its own: nothing here is overwritten by itself"),
 
+    act("primary: hung", 12, From::Primary, |s| s.postgres().running && s.postgres().hung, |_| vec![Action::StopPostgres],
+        "PostgreSQL runs and answers nobody: it is stopped, and started anew"),
+
     // ---- a paired primary goes on alone: by a give-up, the arbiter or a person (6, 8, 9)
     write("solo: commanded", 9, From::Paired, |s| s.solo_allowed(), To::SoloForced,
         "a person says the other node is off and did not take over: this one goes on alone, its epoch marked as forced"),
@@ -133,7 +133,7 @@ pub const TABLE: &[Row] = &[
         |s| vec![Action::CasEpoch { from: s.state.epoch, to: s.next_register() }],
         "the standby is gone: this node asks etcd for the next epoch"),
     act("solo: refused", 9, From::Paired, |s| s.command_solo(),
-        |_| vec![Action::Refuse("the other node answers, another machine holds the virtual address, or an assertion is missing; if you go on alone while it took over, what either acknowledges since is on one side only: --force if you are sure")],
+        |_| vec![Action::Refuse("the other node or its machine answers, another machine holds the virtual address, or an assertion is missing; if you go on alone while it took over, what either acknowledges since is on one side only: --force if you are sure")],
         "solo was asked for, and refused"),
     write("solo: arbiter", 8, From::Paired, |s| s.alone(), To::Solo,
         "the standby is gone and the arbiter makes sure of it: this node goes on alone"),
@@ -159,10 +159,10 @@ pub const TABLE: &[Row] = &[
     act("take-over: receiver", 7, From::Solo, |s| s.postgres().standby && s.postgres().receiver, |_| vec![],
         "take-over: the walreceiver is still there"),
     act("take-over: promote", 7, From::Solo, |s| s.postgres().standby,
-        |s| vec![Action::NoteReceived(s.postgres().flush), Action::Promote],
+        |s| vec![Action::NoteReplayed(s.postgres().replay), Action::Promote],
         "take-over: PostgreSQL is promoted"),
     write("take-over: too short", 7, From::Solo, |s| s.postgres().switch_point.zip(s.postgres().noted).is_some_and(|(began, noted)| began < noted), To::Hold,
-        "the new timeline begins before the end of what was received: acknowledged commits would be missing"),
+        "the new timeline begins before the end of what was replayed: acknowledged commits would be missing"),
 
     // ---- switchover (11)
     act("switchover: no address", 11, From::Paired, |s| s.observed.command == Some(Command::Switchover) && s.switchover_ready() && s.observed.vip.offered, |_| vec![Action::VipDrop],
@@ -221,8 +221,10 @@ pub const TABLE: &[Row] = &[
     act("solo: ask fence", 8, From::Paired, |s| s.arbiter() == Arbiter::Fence && s.gone() && s.may_fence(),
         |s| vec![Action::Fence(s.fence_to_ask())],
         "the standby is gone: it is powered off before this node goes on alone"),
-    act("paired: limbo", 8, From::Paired, |s| s.gone() || s.postgres().follower.is_none(), |_| vec![Action::Alarm(SOLO)],
+    act("paired: limbo", 8, From::Paired, |s| s.gone(), |_| vec![Action::Alarm(SOLO)],
         "the standby is away: calls go on, acknowledged writes wait"),
+    act("paired: behind", 4, From::Paired, |s| s.postgres().follower.is_none(), |_| vec![],
+        "the standby is there, and does not stream yet or is behind: acknowledged writes wait for it"),
     act("primary: steady", 0, From::Primary, |_| true, |_| vec![], "as it should be: this node is the one to write to"),
 
     // ---- standby: take-over and its gates (7, 8)
@@ -237,10 +239,12 @@ pub const TABLE: &[Row] = &[
     write("take-over: commanded", 9, From::Standby, |s| s.proven() && s.solo_allowed(), To::TakenOverForced,
         "a person says the primary is off and did not go on alone: this standby, proven before it rebooted, takes over; its epoch is forced"),
     act("take-over: refused", 9, From::Standby, |s| s.command_solo(),
-        |_| vec![Action::Refuse("this standby was not proven complete for the present join, the primary answers, or an assertion is missing: start the primary instead")],
+        |_| vec![Action::Refuse("this standby was not proven complete for the present join, the primary or its machine answers, another machine holds the virtual address, or an assertion is missing: start the primary instead")],
         "solo was asked for, and refused"),
 
     // ---- standby: its data and its upstream
+    act("standby: hung", 12, From::Standby, |s| s.postgres().running && s.postgres().hung, |_| vec![Action::StopPostgres],
+        "this standby's PostgreSQL runs and answers nobody: it is stopped, and started anew"),
     write("standby: no data", 10, From::Standby, |s| !s.postgres().complete && s.peer_is_primary(), To::Rejoining,
         "the data directory is not whole: it is copied again"),
     write("standby: refused, forced", 10, From::Standby, |s| s.postgres().refused == Some(Refused::Diverged) && s.peer_is(|peer| peer.forced), To::Hold,

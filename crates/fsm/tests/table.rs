@@ -50,6 +50,7 @@ fn observed(state: &State, peer: Option<State>) -> Observation {
             receiver: standby,
             clients: !standby,
             flush: 100,
+            replay: 100,
             switch_point: None,
             follower: (!standby).then_some(AT),
             barrier: None,
@@ -63,6 +64,7 @@ fn observed(state: &State, peer: Option<State>) -> Observation {
         vip: Vip { offered: !standby, claimed_by_other: false, gateway_reached: true },
         register: None,
         command: None,
+        peer_answers: false,
         unfit: false,
         maintenance: false,
         overdue: false,
@@ -163,8 +165,8 @@ fn a_demoted_primary_is_followed_when_its_last_log_is_sent_and_not_before() {
 
 #[test]
 fn a_frozen_server_is_stopped_whatever_the_role() {
-    for state in [primary(), standby()] {
-        let mut seen = observed(&state, None);
+    for (state, peer) in [(primary(), standby()), (standby(), primary())] {
+        let mut seen = observed(&state, Some(peer));
         seen.postgres.hung = true;
         assert_eq!(step(&state, &seen, &Config::new("n1", Arbiter::None)).actions, [Action::StopPostgres]);
     }

@@ -78,7 +78,7 @@ fn act(action: &Action) -> Option<Act> {
             nonce: it.nonce as u8,
             boot: it.boot_id.as_u128() as u8,
         }),
-        Action::NoteReceived(lsn) => Act::Note(*lsn as u8),
+        Action::NoteReplayed(lsn) => Act::Note(*lsn as u8),
         Action::Promote => Act::Promote,
         Action::CasEpoch { from, .. } => Act::Cas(*from as u8),
         Action::Fence(proof) => {

@@ -131,6 +131,7 @@ pub fn observation(world: &World, node: usize, look: &Look, memory: Memory) -> O
             owner: NAMES[world.register.1 as usize].into(),
         }),
         command: look.command,
+        peer_answers: false,
         unfit: false,
         maintenance: false,
         overdue: look.overdue,
@@ -160,6 +161,7 @@ fn postgres(world: &World, node: usize) -> Postgres {
         receiver: false,
         clients: pg.clients,
         flush: pg.flushed.into(),
+        replay: pg.flushed.into(),
         switch_point: me.mind.noted.filter(|_| !pg.signal).map(u64::from),
         follower: world.follower(node).map(point),
         barrier: me.mind.barrier.map(|it| fsm::Barrier {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fsm::{Action, Copied, Include, Redis, State};
 use host::files;
+use nix::sys::signal::Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use super::Agent;
-use super::client::Client;
 use super::job::{Outcome, What};
 use super::mind::Mind;
 use crate::postgresql::barrier::Barrier;
@@ -24,8 +24,8 @@ const RELOADED: Duration = Duration::from_secs(1);
 const RELOADED_POLL: Duration = Duration::from_millis(5);
 /// A clean stop waits for the standby to have the last log; after this the server is killed.
 const STOP: Duration = Duration::from_secs(60);
-/// CHECKPOINT on the new primary.
-const CHECKPOINT: Duration = Duration::from_secs(300);
+const KILLED: Duration = Duration::from_secs(10);
+const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// What an action came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,10 @@ impl Agent {
             return Ok(Did::NotNow);
         }
         match action {
-            Action::WriteInclude(wanted) => self.include(mind, wanted).await?,
+            Action::WriteInclude(wanted) => {
+                let changed = self.include(mind, wanted).await?;
+                return Ok(if changed { Did::Changed } else { Did::Nothing });
+            }
             Action::StartPostgres { standby } => return self.start(mind, *standby).map(Did::begun),
             Action::StopPostgres => return Ok(Did::begun(self.stop(mind, hung))),
             Action::BarrierCommit { at, nonce } => {
@@ -77,7 +80,10 @@ impl Agent {
                 mind.granting = Some(*grant);
                 return Ok(Did::Nothing);
             }
-            Action::NoteReceived(lsn) => mind.noted = Some(*lsn),
+            Action::NoteReplayed(lsn) => {
+                mind.noted = Some(*lsn);
+                return Ok(Did::Nothing);
+            }
             Action::Promote => {
                 let client = self.server.connect(Commits::Local).await?;
                 answer(
@@ -128,30 +134,40 @@ impl Agent {
     }
 
     /// Both files, and a running server made to run with them: asked of the server, however often a reload was lost.
-    async fn include(&self, mind: &mut Mind, wanted: &Include) -> Result<()> {
+    async fn include(&self, mind: &mut Mind, wanted: &Include) -> Result<bool> {
         let owner = super::owned::owner(&self.postgresql_user);
-        include::write(&include::path(&self.config), &include::text(&self.config, wanted), owner)?;
+        let text = include::text(&self.config, wanted);
+        let mut changed = include::write(&include::path(&self.config), &text, owner)?;
         let source = include::hba_source(&self.config, wanted.clients);
         let hba = files::read(&source)?
             .with_context(|| format!("{} is not there: tandem apply", source.display()))?;
-        include::write(&include::hba_path(&self.config), &hba, owner)?;
+        changed |= include::write(&include::hba_path(&self.config), &hba, owner)?;
         if mind.face.is_strange() {
             // Stopped, or not up yet: it reads them when it starts, or is told when it answers.
-            return Ok(());
+            return Ok(changed);
         }
         let settings = include::settings(&self.config, wanted);
         let client = self.server.connect(Commits::Local).await?;
         answer(client.query_one("SELECT pg_reload_conf()", &[])).await?;
-        let until = Instant::now() + RELOADED;
+        let (mut until, mut overruled) = (Instant::now() + RELOADED, false);
         loop {
             // A new session has what the postmaster has.
             let session = self.server.connect(Commits::Local).await?;
             let differ = self.server.differing(&session, &settings).await?;
             let Some(first) = differ.first() else {
                 mind.face.renew(session);
-                return Ok(());
+                return Ok(true);
             };
-            if Instant::now() > until {
+            if !overruled && Instant::now() > until {
+                // Somebody's ALTER SYSTEM wins over our file, and would acknowledge what one node has.
+                overruled = true;
+                until = Instant::now() + RELOADED;
+                tracing::warn!(?differ, "postgresql.auto.conf overrules this node's role: it is reset");
+                for setting in include::OWNED {
+                    answer(session.simple_query(&format!("ALTER SYSTEM RESET {setting}"))).await?;
+                }
+                answer(session.query_one("SELECT pg_reload_conf()", &[])).await?;
+            } else if Instant::now() > until {
                 bail!(
                     "PostgreSQL was told to read {} and goes on with another {}: 'ALTER SYSTEM RESET {first}' in \
                      psql, and look at what else sets it (pg_file_settings)",
@@ -202,11 +218,24 @@ impl Agent {
                 done = &mut stopping => done,
                 () = sleep(patience) => {
                     tracing::warn!("PostgreSQL does not stop: it is killed");
-                    spawn_blocking(move || agent.services.kill(&unit)).await.context("asking systemd")??;
+                    let killing = Arc::clone(&agent);
+                    spawn_blocking(move || killing.services.kill(&unit)).await.context("asking systemd")??;
                     stopping.await
                 }
             };
             done.context("asking systemd")??;
+            // One that was started outside its unit.
+            let data = agent.config.layout.paths.postgresql_data.clone();
+            for (signal, bound) in [(Signal::SIGINT, STOP), (Signal::SIGKILL, KILLED)] {
+                if !cluster::signal(&data, signal)? {
+                    return Ok(Outcome::Done);
+                }
+                let until = Instant::now() + bound;
+                while cluster::is_running(&data) && Instant::now() < until {
+                    sleep(STOP_POLL).await;
+                }
+            }
+            ensure!(!cluster::is_running(&data), "PostgreSQL does not end: its disk hangs");
             Ok(Outcome::Done)
         })
     }
@@ -220,11 +249,10 @@ impl Agent {
     fn rewind(self: &Arc<Self>, mind: &mut Mind) -> bool {
         let agent = Arc::clone(self);
         mind.job.begin(What::Rewind, async move {
-            let copied = spawn_blocking(move || {
-                // Or pg_rewind may compare with a control file from before the promotion.
-                Client::of_peer(&agent.config, CHECKPOINT)?.post::<()>("/checkpoint", &())?;
-                rewind::run(&agent.config, &agent.postgresql_user)
-            });
+            // Or pg_rewind may compare with a control file from before the promotion. And where the primary is not reached,
+            // nothing is begun.
+            rewind::checkpoint(&agent.config).await?;
+            let copied = spawn_blocking(move || rewind::run(&agent.config, &agent.postgresql_user));
             Ok(Outcome::Copied(copied.await.context("rewinding")??))
         })
     }
@@ -233,10 +261,7 @@ impl Agent {
         let (agent, source) = (Arc::clone(self), self.source()?);
         Ok(mind.job.begin(What::Copy, async move {
             let copied = spawn_blocking(move || {
-                let data = &agent.config.layout.paths.postgresql_data;
-                cluster::begin_overwriting(data)?;
-                base_copy::take(&agent.config, source, &agent.postgresql_user, Old::Remove)?;
-                cluster::end_overwriting(data)
+                base_copy::take(&agent.config, source, &agent.postgresql_user, Old::Remove)
             });
             copied.await.context("copying")??;
             Ok(Outcome::Copied(Copied::Whole))

@@ -131,7 +131,13 @@ impl Agent {
     /// A standby's engines stay down over restarts until it is called off.
     fn maintenance(&self, on: bool) -> Answer {
         let path = self.places.maintenance();
-        if on && self.held.borrow().as_ref().is_ok_and(|state| state.role == Role::Primary) {
+        let role = self.held.borrow().as_ref().ok().map(|state| state.role);
+        if on && !matches!(role, Some(Role::Primary | Role::Standby)) {
+            return Answer::refused(
+                "maintenance is for a standby; 'tandem status' says what this node is about",
+            );
+        }
+        if on && role == Some(Role::Primary) {
             return Answer::refused("this node is primary: type 'tandem switchover' first, then this again");
         }
         let done = match on {
@@ -146,7 +152,7 @@ impl Agent {
             Ok(()) if on => Answer {
                 done: true,
                 words:
-                    "maintenance: this node gives its join up and stops PostgreSQL; the other goes on alone"
+                    "maintenance: this node gives its join up and stops PostgreSQL; the other goes on alone in a few seconds"
                         .into(),
             },
             Ok(()) => Answer {

@@ -71,6 +71,9 @@ pub async fn drive(agent: Arc<Agent>) {
             }
         }
         agent.pass.beat();
+        if let Some(heart) = &agent.heart {
+            heart.driver_lives();
+        }
         let pause = if soon { SOON } else { agent.beat_every() };
         tokio::select! {
             () = sleep(pause) => {}
@@ -104,10 +107,20 @@ impl Agent {
             mind.alarm = None;
             let decision = fsm::step(&state, &observed, &self.table);
             self.take_note(mind, &decision);
-            self.answer_orders(&state, &observed, &decision);
+            let caused = self.is_ordered(&state, &observed, &decision);
             if decision.next != state {
+                let reason = decision.reason;
+                if decision.row == "unfit: demote" {
+                    mind.fitness.moves();
+                }
                 self.write(mind, &state, decision).await?;
+                if caused {
+                    self.orders.answer(true, reason);
+                }
                 continue;
+            }
+            if observed.command.is_some() && !caused {
+                self.refuse_unheeded(&state, &observed, &decision);
             }
             let mut changed = false;
             let mut failed = None;
@@ -163,10 +176,16 @@ impl Agent {
     /// What a job came to.
     async fn settle(&self, mind: &mut Mind) {
         let Some((what, outcome)) = mind.job.ended().await else { return };
+        if what == What::Start && !cluster::is_running(&self.config.layout.paths.postgresql_data) {
+            mind.failed_starts += 1;
+        }
         match outcome {
             Ok(Outcome::Done) => {}
             Ok(Outcome::Copied(copied)) => {
                 tracing::info!(?copied, "the data was brought in line");
+                if copied == Copied::Whole {
+                    (mind.refused, mind.failed_starts) = (None, 0);
+                }
                 mind.copied = copied;
             }
             Ok(Outcome::Fenced(proof)) => mind.memory.fenced(proof),
@@ -174,8 +193,7 @@ impl Agent {
                 if what == What::Copy {
                     mind.copied = Copied::Failed;
                 }
-                tracing::error!("{what:?}: {error:#}");
-                mind.trouble = Some(format!("{error:#}"));
+                mind.trouble = Some(format!("{what:?}: {error:#}"));
                 return;
             }
         }
@@ -187,7 +205,6 @@ impl Agent {
             return;
         }
         mind.row = decision.row;
-        mind.since = std::time::Instant::now();
         // A write is told by what is written.
         tracing::info!(row = decision.row, rule = decision.rule, "{}", decision.reason);
         if mind.job.is_idle() {
@@ -195,24 +212,20 @@ impl Agent {
         }
     }
 
-    /// A command counts as done when the row it caused is written, as refused when the table says so.
-    fn answer_orders(&self, state: &State, observed: &Observation, decision: &Decision) {
-        if observed.command.is_none() {
-            return;
-        }
+    /// Whether the row is taken because of what somebody typed.
+    fn is_ordered(&self, state: &State, observed: &Observation, decision: &Decision) -> bool {
         let unasked = Observation { command: None, ..observed.clone() };
-        let caused = fsm::step(state, &unasked, &self.table).row != decision.row;
-        if caused && decision.next != *state {
-            self.orders.answer(true, decision.reason);
-        } else if !caused {
-            let words = match observed.command {
-                Some(Command::Rejoin) => "a rejoin is for a node that holds, beside a primary that it hears",
-                Some(Command::Abort) => "no switchover is under way on this node",
-                _ => "nothing was done",
-            };
-            let role = state.role.as_str();
-            self.orders.answer_if_old(&format!("{words}; this node is {role}: {}", decision.reason));
-        }
+        observed.command.is_some() && fsm::step(state, &unasked, &self.table).row != decision.row
+    }
+
+    fn refuse_unheeded(&self, state: &State, observed: &Observation, decision: &Decision) {
+        let words = match observed.command {
+            Some(Command::Rejoin) => "a rejoin is for a node that holds, beside a primary that it hears",
+            Some(Command::Abort) => "no switchover is under way on this node",
+            _ => "nothing was done",
+        };
+        let role = state.role.as_str();
+        self.orders.answer_if_old(&format!("{words}; this node is {role}: {}", decision.reason));
     }
 
     fn saying(&self, mind: &Mind, state: &State) -> Saying {

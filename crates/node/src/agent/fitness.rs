@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::mind::since;
 use crate::observe::Snapshot;
 
 /// An engine is started anew in less.
@@ -12,12 +13,16 @@ const SILENT: Duration = Duration::from_secs(10);
 /// A restart of keepalived is shorter than two looks.
 const STOPPED: Duration = Duration::from_secs(2);
 
+/// A fault that follows the role would go to and fro: a node steps down for it once in this time.
+const AGAIN: Duration = Duration::from_secs(600);
+
 /// Since when what is amiss.
 #[derive(Default)]
 pub struct Fitness {
     looked: Option<Timestamp>,
     silent: Option<Instant>,
     stopped: Option<Instant>,
+    moved: Option<Instant>,
 }
 
 impl Fitness {
@@ -32,6 +37,11 @@ impl Fitness {
         since(&mut self.stopped, is_stopped);
     }
 
+    /// This node steps down for it.
+    pub fn moves(&mut self) {
+        self.moved = Some(Instant::now());
+    }
+
     /// Everything answers now.
     pub const fn is_fit(&self) -> bool {
         self.looked.is_some() && self.silent.is_none() && self.stopped.is_none()
@@ -39,16 +49,11 @@ impl Fitness {
 
     /// Something does not, and will not by itself.
     pub fn is_unfit(&self) -> bool {
+        if self.moved.is_some_and(|at| at.elapsed() < AGAIN) {
+            return false;
+        }
         let lasts = |since: Option<Instant>, bound| since.is_some_and(|at| at.elapsed() > bound);
         lasts(self.silent, SILENT) || lasts(self.stopped, STOPPED)
-    }
-}
-
-fn since(at: &mut Option<Instant>, is_so: bool) {
-    if is_so {
-        at.get_or_insert_with(Instant::now);
-    } else {
-        *at = None;
     }
 }
 
@@ -79,6 +84,8 @@ mod tests {
         fitness.stopped = Instant::now().checked_sub(STOPPED * 2);
         fitness.look(Some(&seen(4, true, "inactive")));
         assert!(fitness.is_unfit());
+        fitness.moves();
+        assert!(!fitness.is_unfit(), "once, and not to and fro");
         fitness.look(Some(&seen(5, true, "active")));
         assert!(fitness.is_fit());
     }

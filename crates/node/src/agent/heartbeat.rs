@@ -25,6 +25,8 @@ const SEAL_BYTES: usize = 32;
 const DATAGRAM_BYTES_MAX: usize = 1400;
 /// Heartbeats kept for the driver, which takes them ten times a second; more than a peer sends in seconds.
 const HEARD_MAX: usize = 64;
+/// A driver that hangs so long is a PostgreSQL that nobody sees to.
+const DRIVER_SILENT: Duration = Duration::from_secs(10);
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long silence is silence.
@@ -147,6 +149,7 @@ struct Ears {
     /// Since when without a break, and when it was looked at last.
     listens: Instant,
     listened: Instant,
+    driver: Instant,
     number_sent: u64,
     /// My newest numbers and when they were sent.
     sent: VecDeque<(u64, Instant)>,
@@ -165,6 +168,7 @@ impl Default for Ears {
         Self {
             listens: now,
             listened: now,
+            driver: now,
             number_sent: 0,
             sent: VecDeque::new(),
             newest: None,
@@ -216,6 +220,11 @@ impl Heart {
         });
     }
 
+    /// Called by the driver whenever it has gone round: a node whose driver hangs is no primary.
+    pub fn driver_lives(&self) {
+        self.ears().driver = Instant::now();
+    }
+
     /// All heartbeats since the last call, the oldest first.
     pub fn take(&self) -> Vec<Received> {
         self.ears().heard.drain(..).collect()
@@ -251,8 +260,9 @@ impl Heart {
 
     /// The next datagram.
     fn beat(&self) -> Vec<u8> {
-        let says = self.says.borrow().clone();
+        let mut says = self.says.borrow().clone();
         let mut ears = self.ears();
+        says.postgres_failed |= ears.driver.elapsed() > DRIVER_SILENT;
         ears.number_sent += 1;
         let number = ears.number_sent;
         let now = Instant::now();

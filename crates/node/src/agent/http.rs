@@ -7,7 +7,6 @@
 //! | `POST /join` | who holds a token | the cluster's files, sealed |
 //! | `POST /joining` | the peer, signed | the terms of the join under way |
 //! | `POST /joined` | the peer, signed | how far the pairing is |
-//! | `POST /checkpoint` | the peer, signed | CHECKPOINT, before a rewind to this node |
 //! | `POST /order` | the peer, signed | a switchover that was typed there |
 
 use std::net::{IpAddr, SocketAddr};
@@ -56,7 +55,6 @@ pub fn router(agent: Arc<Agent>) -> Router {
         .route("/status", get(status))
         .route("/joining", post(joining))
         .route("/joined", post(joined))
-        .route("/checkpoint", post(checkpoint))
         .route("/order", post(order))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&agent), signed));
     Router::new()
@@ -150,11 +148,6 @@ async fn join(State(agent): Shared, headers: HeaderMap, body: Bytes) -> Response
 
 async fn joining(State(agent): Shared, Json(again): Json<Again>) -> Response {
     agent.terms_again(&again).await.map_or_else(Refusal::into_response, |terms| Json(terms).into_response())
-}
-
-async fn checkpoint(State(agent): Shared) -> Response {
-    let done = agent.server.checkpoint().await.map_err(Refusal::from);
-    done.map_or_else(Refusal::into_response, |()| Json(()).into_response())
 }
 
 async fn order(State(agent): Shared, Json(order): Json<Order>) -> Response {

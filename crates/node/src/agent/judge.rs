@@ -19,6 +19,15 @@ pub enum Judge {
     Etcd { etcd: Arc<Etcd>, is_there: Arc<AtomicBool> },
 }
 
+/// The register as this epoch's, where it is not there, or is of a time without etcd.
+async fn raise(etcd: &Etcd, now: &Register) -> arbiter::Result<()> {
+    etcd.init(now).await?;
+    match etcd.read().await? {
+        Some(old) if old.epoch < now.epoch => etcd.cas(old.epoch, now).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
 impl Judge {
     /// As `failover:` of cluster.yaml says.
     ///
@@ -72,7 +81,7 @@ impl Judge {
             let (etcd, is_there) = (Arc::clone(etcd), Arc::clone(is_there));
             let first = Register { epoch: state.epoch, owner: state.owner.clone() };
             tokio::spawn(async move {
-                if let Err(error) = etcd.init(&first).await {
+                if let Err(error) = raise(&etcd, &first).await {
                     tracing::warn!("etcd's register: {error}; trying again");
                     tokio::time::sleep(Duration::from_secs(5)).await;
                     is_there.store(false, Ordering::Release);

@@ -1,8 +1,9 @@
 //! One look at everything that counts for a decision: the table's [`Observation`], gathered within a tenth of a second where
 //! all is well. What does not answer keeps its last known face for a moment, and never holds up the rest.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -29,14 +30,19 @@ const SESSION_MAX: Duration = Duration::from_secs(1);
 const HUNG_AFTER: Duration = Duration::from_secs(5);
 /// A primary whose PostgreSQL is away for so long is no primary: the standby may take over.
 const FAILED_AFTER: Duration = Duration::from_secs(10);
+/// One that lived so many lives in so long dies again and again.
+const LIVES: usize = 4;
+const LIVES_WITHIN: Duration = Duration::from_secs(60);
 /// A standby that hears its primary and does not stream for so long asks itself whether it ever will.
 const STREAMS_WITHIN: Duration = Duration::from_secs(3);
 /// And for so long, it never will, whatever the reason.
 const STREAMS_EVER: Duration = Duration::from_secs(60);
+/// Starts of a standby in a row that ended without a server.
+const FAILED_STARTS: u32 = 5;
 /// One that lets nobody in yet may be replaying what it has.
 const CONSISTENT_EVER: Duration = Duration::from_secs(300);
-/// An address that is held answers at once.
-const CLAIMED: Duration = Duration::from_millis(700);
+/// A machine that is there answers at once.
+const ANSWERS: Duration = Duration::from_millis(700);
 const REDIS_EVERY: Duration = Duration::from_secs(1);
 const GATEWAY_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,6 +65,8 @@ pub struct Face {
     streamless: Option<Instant>,
     /// Where the timeline of that number began.
     began: Option<(u32, Lsn)>,
+    /// When its last lives began.
+    lives: VecDeque<Instant>,
     /// The life of the server that barriers and positions are of.
     life: Option<jiff::Timestamp>,
 }
@@ -80,42 +88,48 @@ impl Agent {
             mind.grant = received.grant.or(mind.grant);
         }
         mind.fitness.look(self.snapshot.borrow().as_ref());
-        let newest = self.heart.as_ref().and_then(|heart| heart.newest());
-        let postgres = self.postgres(mind, state, newest.as_ref()).await;
-        let peer = newest.and_then(|received| received.heard);
-        let vip = Vip {
-            offered: self.offers_vip(),
-            claimed_by_other: self.is_claimed().await,
-            gateway_reached: self.gateway(mind).await,
-        };
+        let newest = || self.heart.as_ref().and_then(|heart| heart.newest());
+        let postgres = self.postgres(mind, state, newest().as_ref()).await;
+        let redis = self.redis(mind).await;
+        let (claimed_by_other, peer_answers) = self.contradicted().await;
+        let gateway_reached = self.gateway(mind).await;
+        let vip = Vip { offered: self.offers_vip(), claimed_by_other, gateway_reached };
+        // Last, because everything else may have taken its time.
+        let peer = newest().and_then(|received| received.heard);
+        mind.wait(state, peer.as_ref().is_some_and(|heard| heard.state.mark >= state.at()));
         Observation {
             boot_id: self.boot_id,
             peer,
             memory: mind.memory,
             grant: mind.grant,
             postgres,
-            redis: self.redis(mind).await,
+            redis,
             vip,
             register: None,
             command: self.orders.command(),
+            peer_answers,
             unfit: mind.fitness.is_unfit(),
             maintenance: self.places.maintenance().exists(),
             overdue: mind.overdue(),
         }
     }
 
-    /// Whether another machine answers at the virtual address: asked before a person's word is believed (failover.md 9).
-    async fn is_claimed(&self) -> bool {
-        let solo = matches!(self.orders.command(), Some(Command::Solo { .. }));
-        let Some(vip) = self.config.cluster.vip.as_ref().filter(|_| solo && !self.offers_vip()) else {
-            return false;
-        };
-        let there = SocketAddr::new(vip.address, self.config.cluster.ports.api);
-        match timeout(CLAIMED, TcpStream::connect(there)).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
-            Err(_) => false,
+    /// Whether another machine answers at the virtual address, or the other machine at its own: asked before a person's word is
+    /// believed (failover.md 9). A port that refuses answers too.
+    async fn contradicted(&self) -> (bool, bool) {
+        if !matches!(self.orders.command(), Some(Command::Solo { .. })) {
+            return (false, false);
         }
+        let port = self.config.cluster.ports.api;
+        let vip = self.config.cluster.vip.as_ref().filter(|_| !self.offers_vip()).map(|vip| vip.address);
+        let [mut link, mut service] = [None, None];
+        if let Some(peer) = self.config.peer() {
+            (link, service) = (peer.peer_address, Some(peer.address));
+        }
+        tokio::join!(answers(vip, port), async {
+            let (link, service) = tokio::join!(answers(link, port), answers(service, port));
+            link || service
+        })
     }
 
     async fn postgres(&self, mind: &mut Mind, state: &State, newest: Option<&Received>) -> Postgres {
@@ -140,7 +154,8 @@ impl Agent {
         let frozen = |since: Option<Instant>| since.is_some_and(|at| now.duration_since(at) > HUNG_AFTER);
         // One that says "not yet" speaks, for as long as it replays.
         let mute = frozen(face.silent) && face.spoke.is_none_or(|at| now.duration_since(at) > HUNG_AFTER);
-        let hung = running && !starting && (mute || frozen(face.connected));
+        let stopping = mind.job.is(What::Stop);
+        let hung = running && !starting && !stopping && (mute || frozen(face.connected));
         let serves = running && known.is_some() && !hung;
         if serves || !matches!(state.role, Role::Primary) {
             face.away = None;
@@ -155,6 +170,15 @@ impl Agent {
             None => self.written(),
         };
         let refused = self.refused(mind, running, known.as_ref(), newest);
+        if known.as_ref().is_some_and(|facts| facts.receives) {
+            mind.refused = None;
+        }
+        mind.refused = refused.or(mind.refused);
+        // One that cannot even start has no log to go on with.
+        if mind.failed_starts >= FAILED_STARTS && state.role == Role::Standby {
+            mind.refused = Some(Refused::LogGone);
+        }
+        let refused = mind.refused;
         let barrier = match &mut mind.barrier {
             None => None,
             Some(barrier) => {
@@ -184,6 +208,7 @@ impl Agent {
             receiver: known.as_ref().is_none_or(|facts| facts.receiver),
             clients: include::clients_let_in(&self.config),
             flush: known.as_ref().map_or(0, |facts| facts.flush),
+            replay: known.as_ref().map_or(0, |facts| facts.replay),
             switch_point: self.switch_point(mind, known.as_ref()),
             follower: known.as_ref().and_then(|facts| self.follower(facts)),
             barrier,
@@ -217,6 +242,10 @@ impl Agent {
         };
         if face.life.replace(facts.started) != Some(facts.started) {
             // Another life of the server: what was under way in the last one is void.
+            face.lives.push_back(Instant::now());
+            if face.lives.len() > LIVES {
+                face.lives.pop_front();
+            }
             mind.barrier = None;
             face.began = None;
         }
@@ -224,6 +253,7 @@ impl Agent {
             face.began = facts::began(client, facts.timeline).await.ok().map(|at| (facts.timeline, at));
         }
         face.facts = Some(facts.clone());
+        mind.failed_starts = 0;
         Some(facts)
     }
 
@@ -295,7 +325,9 @@ impl Agent {
 
     /// What this node says of itself, but for its state.
     pub(super) fn log(&self, mind: &Mind) -> Option<Log> {
-        let facts = mind.face.facts.as_ref().filter(|facts| !facts.in_recovery)?;
+        // A server that is silent now says nothing of its log.
+        let answers = mind.face.silent.is_none();
+        let facts = mind.face.facts.as_ref().filter(|facts| answers && !facts.in_recovery)?;
         let (timeline, began) = mind.face.began?;
         (timeline == facts.timeline).then_some(Log {
             timeline,
@@ -306,7 +338,9 @@ impl Agent {
     }
 
     pub(super) fn postgres_failed(&self, mind: &Mind) -> bool {
-        mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
+        let lives = &mind.face.lives;
+        let dies_again = lives.len() >= LIVES && lives[0].elapsed() < LIVES_WITHIN;
+        dies_again || mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
     }
 
     pub(super) fn peer_slot(&self) -> Option<String> {
@@ -317,6 +351,8 @@ impl Agent {
 impl Face {
     /// A session that was born after the last change of the configuration.
     pub fn renew(&mut self, session: Client) {
+        // What an older one said may be of another configuration.
+        self.facts = None;
         self.session = Some(session);
         self.connected = Some(Instant::now());
     }
@@ -353,6 +389,15 @@ impl Face {
             let server = server.clone();
             self.connecting = Some(tokio::spawn(async move { server.connect(Commits::Local).await }));
         }
+    }
+}
+
+async fn answers(address: Option<IpAddr>, port: u16) -> bool {
+    let Some(address) = address else { return false };
+    match timeout(ANSWERS, TcpStream::connect(SocketAddr::new(address, port))).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => error.kind() == ErrorKind::ConnectionRefused,
+        Err(_) => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fsm::{Copied, Grant, Lsn, Memory};
+use fsm::{Copied, Grant, Lsn, Memory, Refused, Role, State};
 
 use super::fitness::Fitness;
 use super::job::Jobs;
@@ -26,9 +26,16 @@ pub struct Mind {
     pub face: Face,
     pub seldom: Seldom,
     pub fitness: Fitness,
-    /// The row that was taken last, and since when.
+    /// The row that was taken last.
     pub row: &'static str,
-    pub since: Instant,
+    /// Since when the peer has given this primary's join up; since when this node is demoted.
+    given_up: Option<Instant>,
+    demoted: Option<Instant>,
+    /// What the primary could not serve, until the data was brought in line: what is learnt of a running standby holds while it is
+    /// stopped for it.
+    pub refused: Option<Refused>,
+    /// Starts in a row after which no server ran.
+    pub failed_starts: u32,
     /// The grant to be sent with every heartbeat now.
     pub granting: Option<Grant>,
     /// What a person may type now.
@@ -50,7 +57,10 @@ impl Default for Mind {
             seldom: Seldom::default(),
             fitness: Fitness::default(),
             row: "",
-            since: Instant::now(),
+            given_up: None,
+            demoted: None,
+            refused: None,
+            failed_starts: 0,
             granting: None,
             alarm: None,
             trouble: None,
@@ -59,9 +69,24 @@ impl Default for Mind {
 }
 
 impl Mind {
-    /// What the row that waits waits for has taken too long.
+    /// Notes since when what a row may wait for has been so.
+    pub fn wait(&mut self, state: &State, given_up: bool) {
+        since(&mut self.given_up, given_up && state.role == Role::Primary);
+        since(&mut self.demoted, state.role == Role::Demoted);
+    }
+
+    /// It has been so for too long.
     pub fn overdue(&self) -> bool {
-        let bound = if self.row.starts_with("demoted") { SWITCHOVER_OVERDUE } else { OVERDUE };
-        self.since.elapsed() > bound
+        let lasts = |since: Option<Instant>, bound| since.is_some_and(|at| at.elapsed() > bound);
+        lasts(self.given_up, OVERDUE) || lasts(self.demoted, SWITCHOVER_OVERDUE)
+    }
+}
+
+/// Since when something is so.
+pub fn since(at: &mut Option<Instant>, is_so: bool) {
+    if is_so {
+        at.get_or_insert_with(Instant::now);
+    } else {
+        *at = None;
     }
 }

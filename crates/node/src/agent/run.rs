@@ -40,6 +40,8 @@ const PASS_MAX: Duration = Duration::from_secs(60);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// systemd's answer whether this is a restart.
 const RESTARTS: Duration = Duration::from_secs(3);
+/// As CPUSchedulingPriority of the unit.
+const PRIORITY: &str = "20";
 /// Of this boot (proc_sys_kernel(5)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -208,7 +210,19 @@ fn lock_memory() {
     }
 }
 
+/// The unit makes this process real-time; its threads are born without (SCHED_RESET_ON_FORK), so that what it starts is. The
+/// runtime's workers, which send the heartbeats, get it back.
+fn real_time() {
+    let pid = std::process::id().to_string();
+    let mut chrt = std::process::Command::new("chrt");
+    chrt.args(["--all-tasks", "--reset-on-fork", "--rr", "--pid", PRIORITY, &pid]);
+    if let Err(error) = command::run(&mut chrt, "chrt") {
+        tracing::warn!("heartbeats are not sent in real time: {error:#}");
+    }
+}
+
 async fn live(agent: Arc<Agent>, place: Place) -> Result<()> {
+    real_time();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // What an agent before this one wrote stands until the first pass: a primary's calls do not notice a restart.

@@ -54,26 +54,28 @@ pub fn take(config: &Config, source: Source, user: &User, old: Old) -> Result<()
     }
     let owner = Some((user.uid.as_raw(), user.gid.as_raw()));
     files::folder(parent, 0o755, owner)?;
+    cluster::begin_overwriting(data)?;
     if let (Err(_), Old::Remove) = (room(parent, source.size_bytes), old) {
         remove(data)?;
     }
     room(parent, source.size_bytes)?;
     base_backup(config, source, user, &copy)?;
     files::write_durably(&copy.join("standby.signal"), 0o600, owner, b"")?;
-    match (cluster::content(data)?, old) {
-        (Content::Absent, _) if data.exists() => fs::remove_dir(data)?,
-        (Content::Absent, _) => {}
-        (Content::Pristine, _) | (_, Old::Remove) => remove(data)?,
-        (Content::Used, Old::Keep(stamp)) => {
+    match old {
+        // What a removal that broke left is no database to look at.
+        Old::Remove => remove(data)?,
+        Old::Keep(stamp) if cluster::content(data)? == Content::Used => {
             let kept = cluster::keep_aside(data, stamp)?;
             say!(
                 "  the database that was here is kept in {}; remove it when it is not needed",
                 kept.display()
             );
         }
+        Old::Keep(_) => remove(data)?,
     }
     fs::rename(&copy, data).with_context(|| format!("moving the copy to {}", data.display()))?;
-    Ok(files::sync_folder(parent)?)
+    files::sync_folder(parent)?;
+    cluster::end_overwriting(data)
 }
 
 fn remove(data: &Path) -> Result<()> {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use host::files;
-use nix::unistd::User;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User};
 
 use crate::command;
 
@@ -114,9 +115,31 @@ pub fn beside(data: &Path, suffix: &str) -> PathBuf {
 /// Whether a server runs on the data: its lock names a process that was started for it. After a boot the number may be
 /// another program's.
 pub fn is_running(data: &Path) -> bool {
-    let lock = files::read(&data.join("postmaster.pid")).ok().flatten();
-    let pid = lock.and_then(|text| text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()));
-    pid.is_some_and(|pid| words(pid).iter().any(|word| Path::new(word) == data))
+    lock_of(data).is_some_and(|pid| is_of(pid, data))
+}
+
+/// The process that the data's lock names.
+fn lock_of(data: &Path) -> Option<i32> {
+    let lock = files::read(&data.join("postmaster.pid")).ok().flatten()?;
+    lock.lines().next()?.trim().parse().ok()
+}
+
+fn is_of(pid: i32, data: &Path) -> bool {
+    words(pid).iter().any(|word| Path::new(word) == data)
+}
+
+/// Tells the server itself, where its unit does not know it. False: none runs.
+///
+/// # Errors
+/// The signal could not be sent.
+pub fn signal(data: &Path, signal: Signal) -> Result<bool> {
+    match lock_of(data).filter(|pid| is_of(*pid, data)) {
+        Some(pid) => {
+            kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to PostgreSQL"))?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
 }
 
 /// A process' command line. Its working folder would say more, and is shown to nobody without CAP_SYS_PTRACE.
@@ -179,12 +202,13 @@ pub fn clear_lock(data: &Path) -> Result<()> {
         }
         std::thread::sleep(ORPHANS_POLL);
     }
-    match fs::remove_file(data.join("postmaster.pid")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing the stale lock in {}", data.display()))
-        }
-        _ => Ok(()),
+    // A dead number PostgreSQL knows for stale by itself.
+    if lock_of(data).is_some_and(|pid| !is_of(pid, data) && Path::new("/proc").join(pid.to_string()).exists())
+    {
+        fs::remove_file(data.join("postmaster.pid"))
+            .with_context(|| format!("removing the stale lock in {}", data.display()))?;
     }
+    Ok(())
 }
 
 /// What the data takes on its disk now, in bytes; files that go meanwhile are not counted.

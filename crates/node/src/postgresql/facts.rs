@@ -25,6 +25,8 @@ pub struct Facts {
     pub conninfo: String,
     /// Flushed here, in bytes of the log.
     pub flush: Lsn,
+    /// Replayed here: always the end of a whole record, which what was received is not.
+    pub replay: Lsn,
     pub receiver: bool,
     /// The receiver streams.
     pub receives: bool,
@@ -57,20 +59,21 @@ pub async fn ask(client: &Client, barrier_pid: Option<i32>, slot: &str) -> Resul
         names: facts.try_get(1)?,
         conninfo: facts.try_get(2)?,
         flush: facts.try_get::<_, Option<i64>>(3)?.unwrap_or(0).unsigned_abs(),
-        receiver: facts.try_get(4)?,
-        receives: facts.try_get(5)?,
-        standbys: facts.try_get(6)?,
-        barrier_waits: facts.try_get(7)?,
-        kept_from: facts.try_get::<_, Option<i64>>(8)?.map(i64::unsigned_abs),
-        timeline: facts.try_get::<_, Option<i32>>(9)?.unwrap_or(0).unsigned_abs(),
-        started: facts.try_get(10)?,
+        replay: facts.try_get::<_, Option<i64>>(4)?.unwrap_or(0).unsigned_abs(),
+        receiver: facts.try_get(5)?,
+        receives: facts.try_get(6)?,
+        standbys: facts.try_get(7)?,
+        barrier_waits: facts.try_get(8)?,
+        kept_from: facts.try_get::<_, Option<i64>>(9)?.map(i64::unsigned_abs),
+        timeline: facts.try_get::<_, Option<i32>>(10)?.unwrap_or(0).unsigned_abs(),
+        started: facts.try_get(11)?,
         row,
     })
 }
 
 /// None on a server that never had one.
 async fn barrier_row(client: &Client) -> Result<Option<BarrierRow>, tokio_postgres::Error> {
-    let row = match client.query_opt("SELECT epoch, joined, nonce FROM tandem.barrier", &[]).await {
+    let row = match client.query_opt(NEWEST_BARRIER, &[]).await {
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(None),
         Err(error) if error.code() == Some(&SqlState::INVALID_SCHEMA_NAME) => return Ok(None),
         other => other?,
@@ -151,10 +154,12 @@ const QUIETLY: &str = "SET LOCAL client_min_messages = warning";
 /// The agent's own two rows, in the database `postgres`.
 pub const TABLES: &str = "CREATE SCHEMA IF NOT EXISTS tandem; \
     CREATE TABLE IF NOT EXISTS tandem.epoch (one int PRIMARY KEY CHECK (one = 1), epoch int8 NOT NULL, owner text NOT NULL); \
-    CREATE TABLE IF NOT EXISTS tandem.barrier \
-        (one int PRIMARY KEY CHECK (one = 1), epoch int8 NOT NULL, joined int8 NOT NULL, nonce int8 NOT NULL)";
+    CREATE TABLE IF NOT EXISTS tandem.barrier (id int8 GENERATED ALWAYS AS IDENTITY, epoch int8 NOT NULL, \
+        joined int8 NOT NULL, nonce int8 NOT NULL)";
 
-const REWIND_RIGHTS: &str = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
+const NEWEST_BARRIER: &str = "SELECT epoch, joined, nonce FROM tandem.barrier ORDER BY id DESC LIMIT 1";
+
+const REWIND_RIGHTS: &str = "ALTER ROLE replicator INHERIT; GRANT pg_checkpoint TO replicator; GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), \
     pg_catalog.pg_stat_file(text, boolean), pg_catalog.pg_read_binary_file(text), \
     pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO replicator";
 

@@ -6,6 +6,7 @@ SELECT
     current_setting('primary_conninfo'),
     (CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
           ELSE pg_current_wal_flush_lsn() END - '0/0'::pg_lsn)::int8,
+    (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::int8,
     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE pid IS NOT NULL),
     EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
     -- The newest life of a standby counts: a dead one's walsender may linger.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -73,14 +74,19 @@ pub fn settings(config: &Config, include: &Include) -> [(&'static str, String); 
 /// How the other node's server is reached, for libpq: by the link, else by the service network. A network that dies in the middle
 /// is noticed in seconds, whoever waits for whom.
 pub fn peer_server(config: &Config, peer: &Node) -> String {
-    let mut hosts = vec![peer.peer_side(), peer.address];
-    hosts.dedup();
-    let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let hosts = peer_hosts(peer).iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let port = config.cluster.ports.postgresql;
     format!(
         "host={hosts} port={port} connect_timeout=2 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 \
          tcp_user_timeout=5000"
     )
+}
+
+/// The other node's addresses, the link's first.
+pub fn peer_hosts(peer: &Node) -> Vec<IpAddr> {
+    let mut hosts = vec![peer.peer_side(), peer.address];
+    hosts.dedup();
+    hosts
 }
 
 /// What `synchronous_standby_names` means, as the server says it.

@@ -3,15 +3,23 @@
 use std::fs;
 use std::path::Path;
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use fsm::Copied;
 use host::files;
 use nix::unistd::User;
+use tokio::time::timeout;
+use tokio_postgres::NoTls;
 
 use super::base_copy::PasswordFile;
 use super::{cluster, include};
 use crate::command;
 use crate::config::Config;
+
+/// Of a large, dirty cache on a slow disk.
+const CHECKPOINT: Duration = Duration::from_secs(300);
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Rewinds to the peer, and makes the data a standby's. Whatever pg_rewind says, PostgreSQL must be stopped here.
 ///
@@ -56,6 +64,32 @@ pub fn run(config: &Config, user: &User) -> Result<Copied> {
         cluster::end_overwriting(data)?;
     }
     Ok(copied)
+}
+
+/// CHECKPOINT on the primary, as the role that rewinds.
+///
+/// # Errors
+/// It is not reached, or has not prepared for this node yet.
+pub async fn checkpoint(config: &Config) -> Result<()> {
+    let peer = config.peer().context("a single node has no peer")?;
+    let mut server = tokio_postgres::Config::new();
+    for address in include::peer_hosts(peer) {
+        server.host(address.to_string()).port(config.cluster.ports.postgresql);
+    }
+    server.user("replicator").password(&config.secrets.db_replicator).dbname("postgres");
+    server.connect_timeout(CONNECT).tcp_user_timeout(CONNECT);
+    let work = async {
+        let (client, connection) = server.connect(NoTls).await?;
+        tokio::spawn(async move {
+            // Ends with its client.
+            let _ = connection.await;
+        });
+        client.batch_execute("CHECKPOINT").await
+    };
+    timeout(CHECKPOINT, work)
+        .await
+        .context("CHECKPOINT on the primary takes too long")?
+        .context("CHECKPOINT on the primary")
 }
 
 /// *No rewind required* has two meanings. On different timelines this log is a true beginning of the source's: it can be

@@ -13,9 +13,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Of every question: a frozen server must not freeze the agent.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Of a large, dirty cache on a slow disk.
-const CHECKPOINT: Duration = Duration::from_secs(300);
-
 /// How this node's server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -102,16 +99,6 @@ impl Server {
             }
         }
         Ok(differ)
-    }
-
-    /// All that was changed is in the data files when it returns.
-    pub async fn checkpoint(&self) -> Result<()> {
-        let client = self.connect(Commits::Local).await?;
-        client.batch_execute("SET statement_timeout = 0").await?;
-        timeout(CHECKPOINT, client.batch_execute("CHECKPOINT"))
-            .await
-            .context("CHECKPOINT takes too long")??;
-        Ok(())
     }
 
     /// Version as people say it (`17.6`), and the data's own identity.
