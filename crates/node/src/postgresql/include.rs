@@ -78,7 +78,7 @@ pub fn peer_server(config: &Config, peer: &Node) -> String {
     let port = config.cluster.ports.postgresql;
     format!(
         "host={hosts} port={port} connect_timeout=2 keepalives_idle=2 keepalives_interval=1 keepalives_count=3 \
-         tcp_user_timeout=5000"
+         tcp_user_timeout=3000"
     )
 }
 
