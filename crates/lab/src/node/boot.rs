@@ -47,7 +47,7 @@ pub fn boot(lab: &LabName, state: &State, places: &NodePlaces, node: &str) -> Re
     command.arg(format!("--directory={}", places.root().display()));
     command.args([&format!("--machine={machine}"), &format!("--hostname={node}")]);
     command.arg(format!("--network-namespace-path=/run/netns/{machine}"));
-    command.args(["--register=no", "--keep-unit", CAPABILITIES]);
+    command.args(["--register=no", "--keep-unit", CAPABILITIES, "--rlimit=RLIMIT_MEMLOCK=infinity"]);
     command.args(["--resolv-conf=off", "--timezone=off", "--link-journal=no"]);
     if let Some(prefix) = &state.freeswitch {
         command.arg(format!("--bind-ro={}", prefix.display()));
