@@ -76,8 +76,10 @@ const fn write(
 
 const SOLO: &str = "make sure that the other node is off and did not take over, then type on this node: \
     tandem solo --peer-is-dead";
+const SOLO_STANDBY: &str = "start the primary; if it is dead for good, make sure that it did not go on alone after this node was away \
+    (it was not solo when it died), then type on this node: tandem solo --peer-is-dead";
 const REJOIN: &str = "this node's data is kept and its PostgreSQL stopped; if the other node has what must be kept, \
-    type on this node: tandem rejoin --discard-local-data";
+    type on this node: tandem rejoin --discard-local-data; if this one has, and the other is off: tandem solo --peer-is-dead";
 
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
@@ -92,6 +94,11 @@ pub const TABLE: &[Row] = &[
         "a held node's PostgreSQL is stopped"),
     write("hold: rejoin", 10, From::Hold, |s| s.observed.command == Some(Command::Rejoin) && s.peer_is_primary(),
         To::Rejoining, "a person gave this node's data up: it is replaced by the other node's"),
+    write("hold: commanded", 9, From::Hold, |s| s.postgres().complete && s.state.owner == s.state.node && s.solo_allowed(), To::SoloForced,
+        "a person says that the other node is off and that this one's data counts: it goes on alone, its epoch marked as forced"),
+    act("hold: refused", 9, From::Hold, |s| s.command_solo(),
+        |_| vec![Action::Refuse("this node was not the primary last, the other node or its machine answers, another machine holds the virtual address, or an assertion is missing")],
+        "solo was asked for, and refused"),
     act("hold: wait", 10, From::Hold, |_| true, |_| vec![Action::Alarm(REJOIN)],
         "held: a person must say which data counts"),
 
@@ -232,7 +239,7 @@ pub const TABLE: &[Row] = &[
         |_| vec![Action::VipOffer], "a broken rule"),
     write("take-over (wrong): burn", 7, From::Standby, |s| broken!(s.config, TakeOverInTwoWrites) && s.gone() && s.flagged(), To::GivenUp, "a broken rule"),
     write("take-over", 7, From::Standby, |s| s.take_over(), To::TakenOver,
-        "the primary is gone, this standby is proven and may take over: it is primary of the next epoch, alone"),
+        "the primary is gone, or stepped down; this standby is proven and may take over: it is primary of the next epoch, alone"),
     act("take-over: ask etcd", 8, From::Standby, |s| s.arbiter() == Arbiter::Etcd && s.gone() && s.flagged() && s.register_is_open(),
         |s| vec![Action::CasEpoch { from: s.state.epoch, to: s.next_register() }],
         "the primary is gone: this standby asks etcd for the next epoch"),
@@ -279,7 +286,7 @@ pub const TABLE: &[Row] = &[
     act("take-over: ask fence", 8, From::Standby, |s| s.arbiter() == Arbiter::Fence && s.gone() && s.flagged(),
         |s| vec![Action::Fence(s.fence_to_ask())],
         "the primary is gone: it is powered off before this standby takes over"),
-    act("standby: lone", 9, From::Standby, |s| s.gone() && !s.flagged(), |_| vec![Action::Alarm(SOLO)],
+    act("standby: lone", 9, From::Standby, |s| s.gone() && !s.flagged(), |_| vec![Action::Alarm(SOLO_STANDBY)],
         "the primary is gone, and this standby may not take over: it waits for it"),
     act("standby: steady", 0, From::Standby, |_| true, |_| vec![], "as it should be: this node follows the primary"),
 

@@ -46,6 +46,11 @@ impl Places {
         self.lib().join("state.json")
     }
 
+    /// Room kept for the state on a full disk.
+    pub fn reserve(&self) -> PathBuf {
+        self.lib().join("reserve")
+    }
+
     /// What apply wrote, and what of a broken run is still to do.
     pub fn applied(&self) -> PathBuf {
         self.lib().join("applied.json")

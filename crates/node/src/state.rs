@@ -23,6 +23,9 @@ pub enum Unusable {
     OtherNode { file: String, found: String, expected: String },
 }
 
+/// Given up where the disk is full: room for the state, its copy, and the lines about it.
+const RESERVE_BYTES: usize = 256 << 10;
+
 const CURE: &str =
     "if the other node is primary, join again with 'tandem join ADDRESS --rejoin'; else restore the file";
 
@@ -65,8 +68,15 @@ pub fn save(places: &Places, state: &State, reason: &str) -> Result<()> {
     files::folder(&places.lib(), 0o700, None)
         .with_context(|| format!("making {}", places.lib().display()))?;
     let text = serde_json::to_string_pretty(state)?;
-    files::write_durably(&path, 0o600, None, text.as_bytes())
-        .with_context(|| format!("writing {}", path.display()))?;
+    let write = || files::write_durably(&path, 0o600, None, text.as_bytes());
+    // A full disk must not keep a node in a role that it should leave.
+    if write().is_err() {
+        let _ = std::fs::remove_file(places.reserve());
+        write().with_context(|| format!("writing {}", path.display()))?;
+    }
+    if !places.reserve().exists() {
+        let _ = std::fs::write(places.reserve(), [0u8; RESERVE_BYTES]);
+    }
     tracing::info!(
         role = state.role.as_str(),
         mode = state.mode.as_str(),

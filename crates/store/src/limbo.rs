@@ -33,8 +33,7 @@ impl Limbo {
     /// Refuses a write while it could not be acknowledged.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_on() {
-            let why =
-                "writes wait for the standby, which is away; nothing was changed ('tandem status' says more)";
+            let why = "commits are not acknowledged now (the standby is away, or a disk hangs); nothing was changed; 'tandem status' says more";
             return Err(Error::Unavailable(why.to_owned()));
         }
         Ok(())

@@ -77,7 +77,14 @@ pub fn switchover(abort: bool) -> Result<()> {
 }
 
 pub fn solo(args: &SoloArgs) -> Result<()> {
-    let sure = args.it_did_not_take_over || asked()?;
+    let now = order(Order::Look)?;
+    if now.doing.peer_hears && !args.force {
+        bail!(
+            "the other node lives and hears this one: 'solo' is for one that is dead; a planned change is 'tandem switchover'"
+        );
+    }
+    let is_standby = now.role.as_deref() == Some("standby");
+    let sure = args.it_did_not_take_over || asked(is_standby)?;
     let solo =
         Order::Solo { peer_is_off: args.peer_is_dead, peer_did_not_take_over: sure, force: args.force };
     let reply = obeyed(order(solo)?)?;
@@ -89,16 +96,17 @@ pub fn solo(args: &SoloArgs) -> Result<()> {
 }
 
 /// The second assertion, without which the first is dangerous (failover rule 9).
-fn asked() -> Result<bool> {
+fn asked(is_standby: bool) -> Result<bool> {
+    let what = if is_standby { "go on alone, without this standby," } else { "take over" };
     if !std::io::stdin().is_terminal() {
         bail!(
-            "two things must be true: the other node is off, and it did not take over before it died (was it primary when \
-             it was last seen? did phones or the API answer through it?). If you know both, add --it-did-not-take-over"
+            "two things must be true: the other node is off, and it did not {what} before it died (its last changes: \
+             /var/lib/tandem/transitions.jsonl there). If you know both, add --it-did-not-take-over"
         );
     }
     print!(
-        "Did the other node take over before it died? If it did, what it acknowledged since is on it alone, and would \
-         be lost.\nType 'it did not' if you know that it did not: "
+        "Did the other node {what} before it died? If it did, what it acknowledged since is on it alone, and would be \
+         lost.\nType 'it did not' if you know that it did not: "
     );
     std::io::stdout().flush()?;
     let mut answer = String::new();

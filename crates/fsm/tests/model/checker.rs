@@ -91,6 +91,10 @@ impl Pair {
             }
             Role::Demoted => commands.push(Some(Command::Abort)),
             Role::Hold => {
+                // Nor does he let a node go on alone that lacks what was acknowledged.
+                if self.0.person == Person::Wrong || world.has_all(node) {
+                    commands.extend(self.solo_typed(world, node).map(Some));
+                }
                 // A truthful person looks what the other node has; a wrong one does not.
                 let kept = self.0.person == Person::Truthful && world.has_all(1 - node);
                 if kept || self.0.person == Person::Wrong {

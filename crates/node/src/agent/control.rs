@@ -140,6 +140,9 @@ impl Agent {
         if on && role == Some(Role::Primary) {
             return Answer::refused("this node is primary: type 'tandem switchover' first, then this again");
         }
+        if !on && !path.exists() {
+            return Answer::refused("this node is not in maintenance");
+        }
         let done = match on {
             true => files::write_durably(&path, 0o600, None, b"").map_err(anyhow::Error::from),
             false => match std::fs::remove_file(&path) {

@@ -70,6 +70,11 @@ pub async fn drive(agent: Arc<Agent>) {
                 said = Some((trouble.clone(), std::time::Instant::now()));
             }
         }
+        agent.doing.send_if_modified(|told| {
+            let is_news = told.trouble != mind.trouble;
+            told.trouble.clone_from(&mind.trouble);
+            is_news
+        });
         agent.pass.beat();
         if let Some(heart) = &agent.heart {
             heart.driver_lives();

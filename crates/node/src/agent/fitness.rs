@@ -30,7 +30,9 @@ impl Fitness {
     pub fn look(&mut self, snapshot: Option<&Snapshot>) {
         let Some(seen) = snapshot.filter(|seen| self.looked != Some(seen.sampled_at)) else { return };
         self.looked = Some(seen.sampled_at);
-        let answers = seen.kamailio.answers && seen.media.sip.answers && seen.voip_admin.answers;
+        // 'failing' takes no call's record: its journal's disk is full, or broken.
+        let takes_records = seen.voip_admin.answers && seen.voip_admin.status.as_deref() != Some("failing");
+        let answers = seen.kamailio.answers && seen.media.sip.answers && takes_records;
         // A unit that failed or waits for its restart is not inactive.
         let is_stopped = seen.services.iter().any(|s| s.name == "keepalived" && s.state == "inactive");
         since(&mut self.silent, !answers);

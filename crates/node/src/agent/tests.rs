@@ -480,7 +480,7 @@ async fn two_nodes_become_a_pair_and_survive_each_other() {
          SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
     until("the slot is gone", async || {
         let _ = sql.batch_execute(drop_slot).await;
-        second.doing.borrow().row == "primary: slot" || second.doing.borrow().row == "paired: limbo"
+        ["primary: slot", "paired: behind"].contains(&second.doing.borrow().row.as_str())
     })
     .await;
     until("the pair", async || n2.insert(61).await.is_ok() && n1.is_promotable()).await;

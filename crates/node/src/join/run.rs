@@ -225,8 +225,22 @@ fn not_a_node_yet(places: &Places, options: &Options) -> Result<()> {
 
 /// Before a copy replaces a standby's data: its joins are dead for ever, durably (failover.md 6), and it is stopped.
 fn rejoining(places: &Places, services: &dyn Services, config: &Config) -> Result<()> {
-    // Lost or unreadable: there is nothing to promise, and the copy is of the primary's own word.
-    let known = state::load(places, config.cluster.cluster.id, &config.name).ok().flatten();
+    if places.maintenance().exists() {
+        bail!("this node is in maintenance: type 'tandem maintenance off' first");
+    }
+    let known = match state::load(places, config.cluster.cluster.id, &config.name) {
+        Err(newer @ state::Unusable::Newer { .. }) => return Err(newer.into()),
+        // There is nothing to promise, and the copy is of the primary's own word. The file is kept for who wonders.
+        Err(unusable) => {
+            let aside = places.state().with_extension("json.unusable");
+            say!("{unusable}");
+            say!("it is kept as {}", aside.display());
+            std::fs::rename(places.state(), &aside)
+                .with_context(|| format!("keeping {}", places.state().display()))?;
+            None
+        }
+        Ok(known) => known,
+    };
     if known.as_ref().is_some_and(|state| state.role == Role::Primary) {
         bail!(
             "this node is primary: a join does not make it another's standby by a slip; see docs/runbook.md 'Two primaries'"

@@ -185,7 +185,7 @@ mod tests {
         let says = text(&config, &include);
         assert!(says.contains("synchronous_standby_names = ''"), "{says}");
         assert!(
-            says.contains("host=198.18.78.11,198.18.77.11 ") && says.contains(" application_name=n2_e2_j5 "),
+            says.contains("host=198.18.78.11,198.18.77.11 ") && says.contains(" application_name=n2_e2_j5'"),
             "{says}"
         );
         assert!(says.contains("primary_slot_name = 'tandem_n2'"), "{says}");

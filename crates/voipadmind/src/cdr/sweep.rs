@@ -50,7 +50,9 @@ impl Sweeper {
 
     async fn import(&self, file: &Path) -> Result<(), String> {
         let told = |error: std::io::Error| error.to_string();
-        if tokio::fs::metadata(file).await.map_err(told)?.len() > CDR_BYTES_MAX as u64 {
+        // An empty one is what a full disk left of a record.
+        let bytes = tokio::fs::metadata(file).await.map_err(told)?.len();
+        if bytes == 0 || bytes > CDR_BYTES_MAX as u64 {
             return self.put_aside(file, "bad").await.map_err(told);
         }
         let body = Bytes::from(tokio::fs::read(file).await.map_err(told)?);

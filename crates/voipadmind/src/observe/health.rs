@@ -69,8 +69,11 @@ pub async fn show(
     };
     let ready = database == "ok" && journal == "ok";
     let in_limbo = health.store.is_in_limbo();
-    let database =
-        if ready && in_limbo { "writes wait for the standby, which is away".to_owned() } else { database };
+    let database = if ready && in_limbo {
+        "commits are not acknowledged: the standby is away, or a disk hangs".to_owned()
+    } else {
+        database
+    };
     let status = match (ready, redis == "ok" && !in_limbo) {
         (true, true) => "ok",
         (true, false) => "degraded",

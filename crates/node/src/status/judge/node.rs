@@ -29,7 +29,8 @@ pub fn findings(report: &NodeReport) -> Vec<Finding> {
         );
     }
     let doing = snapshot.doing.as_ref();
-    let cure = doing.and_then(|doing| doing.cure.clone());
+    let here = format!("on {}", report.node);
+    let cure = doing.and_then(|doing| doing.cure.as_deref()).map(|cure| cure.replace("on this node", &here));
     if snapshot.role.as_deref() == Some("hold") {
         found.add(
             Level::Fail,

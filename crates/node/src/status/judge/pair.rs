@@ -78,7 +78,7 @@ fn address(found: &mut Findings, place: &Place, nodes: &[NodeReport], seen: &[&S
     let address = vip.address;
     let holders = holders(nodes);
     match holders.as_slice() {
-        [] if all => found.add(
+        [] if all || seen.iter().any(|s| s.role.as_deref() == Some("primary")) => found.add(
             Level::Down,
             format!("no node holds {address}: no phone reaches the platform"),
             "see docs/runbook.md, 'Nobody holds the virtual address'",
@@ -137,7 +137,10 @@ fn replication(found: &mut Findings, seen: &[&Snapshot]) {
                     primary.node
                 ),
                 match cure {
-                    Some(cure) => format!("bring the standby back. If it cannot be: {cure}"),
+                    Some(cure) => {
+                        let cure = cure.replace("on this node", &format!("on {}", primary.node));
+                        format!("bring the standby back. If it cannot be: {cure}")
+                    }
                     None => "bring the standby back; docs/runbook.md, 'Writes wait for the standby'".into(),
                 },
             );
