@@ -102,8 +102,12 @@ pub fn run(places: &Places, services: &dyn Services, options: &Options) -> Resul
     let terms = &journal.terms;
     let earlier = state::load(places, config.cluster.cluster.id, &config.name).ok().flatten();
     let standby = State {
-        // Joins that are dead stay dead, whatever is copied (failover.md 6).
-        mark: earlier.map(|state| state.mark).unwrap_or_default(),
+        // Joins that are dead stay dead, and every one before this is dead for a node that was copied anew, whether its state
+        // was known or lost (failover.md 6): the primary may make the next.
+        mark: earlier
+            .map(|state| state.mark)
+            .unwrap_or_default()
+            .max(fsm::Point { join: terms.at.join.saturating_sub(1), ..terms.at }),
         ..State::joined_standby(config.cluster.cluster.id, &config.name, &terms.primary, terms.at)
     };
     state::save(places, &standby, &format!("copied from {}", terms.primary))?;
