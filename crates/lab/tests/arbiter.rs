@@ -23,7 +23,7 @@ fn is_healthy(lab: &Lab, from: &str, address: &str) -> bool {
 }
 
 fn becomes(what: &str, condition: impl FnMut() -> bool) {
-    assert!(testkit::wait_for(Duration::from_secs(90), condition), "{what}");
+    assert!(testkit::wait_for(Duration::from_secs(30), condition), "{what}");
 }
 
 #[test]
