@@ -12,6 +12,7 @@ pub(super) const FILES: &[Template] = &[
     ])]),
     template!("root/etc/sysctl.d/90-tandem.conf", 0o644, NodeAndLab).then(&[Do::Sysctl]),
     template!("root/etc/tandem/nftables.conf", 0o640, NodeAndLab).then(FIREWALL),
+    template!("root/etc/tandem/firewall-first", 0o755, NodeAndLab),
     template!("root/etc/systemd/system/tandem-firewall.service", 0o644, NodeAndLab).then(FIREWALL),
     template!("root/etc/tandem/tc", 0o755, NodeAndLab).then(TC),
     template!("root/etc/systemd/system/tandem-tc.service", 0o644, NodeAndLab).then(TC),
