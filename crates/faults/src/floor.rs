@@ -62,7 +62,7 @@ pub fn median(mut of: Vec<u64>) -> Option<u64> {
 }
 
 /// A cluster of its own beside the node's, in one folder, that is a standby again and again. Nothing of the node's is used
-/// but its programs; the measure is from the call of pg_promote to its answer, which waits for the promotion.
+/// but its programs (its `end` stops one that may not run: the folder goes either way); the measure is from the call of pg_promote to its answer, which waits for the promotion.
 const PROMOTE: &str = r#"set -e
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1); dir=/var/lib/postgresql/faults-floor
 end() { runuser -u postgres -- "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir"; }

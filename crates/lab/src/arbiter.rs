@@ -1,7 +1,7 @@
 //! The failover's arbiter in a lab: what it needs besides Tandem, as whoever runs a site would install it.
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+pub use spec::Arbiter;
 
 use crate::net::{Host, NODES, Net};
 use crate::places::Places;
@@ -9,38 +9,15 @@ use crate::progress::Progress;
 use crate::state::State;
 use crate::{LabName, etcd, power};
 
-/// `failover.arbiter` of the lab's cluster.yaml.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arbiter {
-    /// Nobody.
-    #[default]
-    None,
-    /// A power switch behind gw, that takes a node's power when the other asks.
-    Fence,
-    /// A member of etcd on n1, on n2 and on w.
-    Etcd,
-}
-
-impl Arbiter {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Fence => "fence",
-            Self::Etcd => "etcd",
+/// What `tandem init` is told.
+pub fn init_words(arbiter: Arbiter) -> Vec<String> {
+    match arbiter {
+        Arbiter::None => Vec::new(),
+        Arbiter::Fence => {
+            power::COMMAND.iter().flat_map(|word| ["--fence-command".into(), (*word).into()]).collect()
         }
-    }
-
-    /// What `tandem init` is told.
-    pub fn init_words(self) -> Vec<String> {
-        match self {
-            Self::None => Vec::new(),
-            Self::Fence => {
-                power::COMMAND.iter().flat_map(|word| ["--fence-command".into(), (*word).into()]).collect()
-            }
-            Self::Etcd => {
-                etcd::endpoints().into_iter().flat_map(|url| ["--etcd-endpoint".into(), url]).collect()
-            }
+        Arbiter::Etcd => {
+            etcd::endpoints().into_iter().flat_map(|url| ["--etcd-endpoint".into(), url]).collect()
         }
     }
 }

@@ -136,7 +136,7 @@ pub struct Up {
     #[arg(long)]
     witness: bool,
     /// Who says whether a node may go on alone; etcd brings the witness.
-    #[arg(long, env = "TANDEM_LAB_ARBITER", value_enum, default_value_t)]
+    #[arg(long, env = "TANDEM_LAB_ARBITER", value_name = "none|fence|etcd", default_value = "none")]
     arbiter: Arbiter,
     /// On 127.0.0.1, forwarded to the API at the virtual address.
     #[arg(long, env = "TANDEM_LAB_PORT", default_value_t = 8080)]

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::LabName;
+use crate::arbiter;
 use crate::image::Debs;
 use crate::net::{CLIENTS, GATEWAY, Host, NODES, Net, VIP_PREFIX};
 use crate::node;
@@ -79,7 +80,7 @@ pub fn cluster(lab: &LabName, state: &State, places: &Places, progress: &Progres
         "--dir",
         ETC,
     ];
-    let arbiter = state.arbiter.init_words();
+    let arbiter = arbiter::init_words(state.arbiter);
     let init: Vec<&str> = init.into_iter().chain(arbiter.iter().map(String::as_str)).collect();
     logged(lab, places, first, &init, "")?;
     progress.step(format_args!("{first}: tandem apply"));

@@ -66,10 +66,11 @@ impl Failover {
 }
 
 /// Who, besides the two nodes, decides whether one may go on alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arbiter {
     /// Nobody: a standby takes over freely; a primary without its standby waits for a person.
+    #[default]
     None,
     /// A command that powers the other node off, run by whoever would go on alone.
     Fence,
@@ -84,6 +85,17 @@ impl Arbiter {
             Self::Fence => "fence",
             Self::Etcd => "etcd",
         }
+    }
+}
+
+impl std::str::FromStr for Arbiter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::None, Self::Fence, Self::Etcd];
+        all.into_iter()
+            .find(|arbiter| arbiter.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is no arbiter: none, fence or etcd"))
     }
 }
 
