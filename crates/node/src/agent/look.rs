@@ -149,6 +149,8 @@ impl Agent {
         } else {
             face.silent = None;
         }
+        // Of this very barrier: what an earlier answer said was of an earlier one.
+        let barrier_waits = facts.as_ref().is_some_and(|facts| facts.barrier_waits);
         // What it said a moment ago stands; a server that never answered is as its files say.
         let known = facts.or_else(|| face.facts.clone().filter(|_| running));
         let frozen = |since: Option<Instant>| since.is_some_and(|at| now.duration_since(at) > HUNG_AFTER);
@@ -170,7 +172,7 @@ impl Agent {
             None => self.written(),
         };
         let refused = self.refused(mind, running, known.as_ref(), newest);
-        if known.as_ref().is_some_and(|facts| facts.receives) {
+        if known.as_ref().is_some_and(|facts| facts.receives || !facts.in_recovery) {
             mind.refused = None;
         }
         mind.refused = refused.or(mind.refused);
@@ -182,7 +184,7 @@ impl Agent {
         let barrier = match &mut mind.barrier {
             None => None,
             Some(barrier) => {
-                barrier.seen_waiting |= known.as_ref().is_some_and(|facts| facts.barrier_waits);
+                barrier.seen_waiting |= barrier_waits;
                 match barrier.outcome().await {
                     // Its session ended otherwise: nothing is known of it.
                     Some(false) => {
