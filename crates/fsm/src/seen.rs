@@ -262,15 +262,29 @@ impl<'a> Seen<'a> {
         matches!(self.observed.command, Some(Command::Solo { .. }))
     }
 
-    /// Rule 9.
-    pub fn solo_allowed(&self) -> bool {
+    /// Rule 9: both assertions, and nothing that speaks against them.
+    pub fn solo_asserted(&self) -> bool {
         let Some(Command::Solo { peer_is_off, peer_did_not_take_over, force }) = self.observed.command else {
             return false;
         };
         let contradicted =
             self.peer().is_some() || self.observed.peer_answers || self.observed.vip.claimed_by_other;
-        let gate = self.arbiter() != Arbiter::Etcd || self.register_is_mine();
-        peer_is_off && peer_did_not_take_over && gate && (force || !contradicted)
+        peer_is_off && peer_did_not_take_over && (force || !contradicted)
+    }
+
+    /// A person's word is never above etcd's (rule 8).
+    pub fn solo_allowed(&self) -> bool {
+        self.solo_asserted() && (self.arbiter() != Arbiter::Etcd || self.register_is_mine())
+    }
+
+    /// What a held node's server would run with, if somebody started it by hand: it lets nobody in, and acknowledges nothing.
+    pub const fn closed() -> Include {
+        Include { names: Names::Barrier, upstream: None, clients: false }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        let postgres = self.postgres();
+        postgres.names == Names::Barrier && postgres.upstream.is_none() && !postgres.clients
     }
 
     /// Rule 11: the standby can take over at once.

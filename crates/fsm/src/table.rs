@@ -81,6 +81,8 @@ const SOLO_STANDBY: &str = "start the primary; if it is dead for good, make sure
 const REJOIN: &str = "this node's data is kept and its PostgreSQL stopped; if the other node has what must be kept, \
     type on this node: tandem rejoin --discard-local-data; if this one has, and the other is off: tandem solo --peer-is-dead";
 
+const START_OTHER: &str = "start the other node: it has what this one is to be brought in line with; this one's own data cannot serve";
+
 #[rustfmt::skip]
 pub const TABLE: &[Row] = &[
     // ---- every boot, before any network
@@ -92,12 +94,17 @@ pub const TABLE: &[Row] = &[
         "a held node has no virtual address"),
     act("hold: stop", 1, From::Hold, |s| s.postgres().running, |_| vec![Action::StopPostgres],
         "a held node's PostgreSQL is stopped"),
+    act("hold: closed", 1, From::Hold, |s| s.postgres().complete && !s.is_closed(), |_| vec![Action::WriteInclude(Seen::closed())],
+        "whoever starts a held node's PostgreSQL by hand finds it closed, and nothing acknowledged"),
     write("hold: rejoin", 10, From::Hold, |s| s.observed.command == Some(Command::Rejoin) && s.peer_is_primary(),
         To::Rejoining, "a person gave this node's data up: it is replaced by the other node's"),
+    act("hold: ask etcd", 8, From::Hold, |s| s.arbiter() == Arbiter::Etcd && s.postgres().complete && s.state.owner == s.state.node && s.solo_asserted() && s.register_is_open(),
+        |s| vec![Action::CasEpoch { from: s.state.epoch, to: s.next_register() }],
+        "a person says that this held node's data counts: etcd is asked for the next epoch"),
     write("hold: commanded", 9, From::Hold, |s| s.postgres().complete && s.state.owner == s.state.node && s.solo_allowed(), To::SoloForced,
         "a person says that the other node is off and that this one's data counts: it goes on alone, its epoch marked as forced"),
     act("hold: refused", 9, From::Hold, |s| s.command_solo(),
-        |_| vec![Action::Refuse("this node was not the primary last, the other node or its machine answers, another machine holds the virtual address, or an assertion is missing")],
+        |_| vec![Action::Refuse("this node was not the primary last, the other node or its machine answers, another machine holds the virtual address, an assertion is missing, or etcd does not give it the next epoch")],
         "solo was asked for, and refused"),
     act("hold: wait", 10, From::Hold, |_| true, |_| vec![Action::Alarm(REJOIN)],
         "held: a person must say which data counts"),
@@ -134,13 +141,15 @@ pub const TABLE: &[Row] = &[
         "PostgreSQL runs and answers nobody: it is stopped, and started anew"),
 
     // ---- a paired primary goes on alone: by a give-up, the arbiter or a person (6, 8, 9)
-    write("solo: commanded", 9, From::Paired, |s| s.solo_allowed(), To::SoloForced,
+    write("solo: commanded", 9, From::Paired, |s| s.arbiter() != Arbiter::Etcd && s.solo_asserted(), To::SoloForced,
         "a person says the other node is off and did not take over: this one goes on alone, its epoch marked as forced"),
-    act("solo: ask etcd", 8, From::Paired, |s| s.arbiter() == Arbiter::Etcd && s.register_is_open() && (s.gone() || s.command_solo() || s.given_up() && s.observed.overdue),
+    act("solo: ask etcd", 8, From::Paired, |s| s.arbiter() == Arbiter::Etcd && s.register_is_open() && (s.gone() || s.solo_asserted() || s.given_up() && s.observed.overdue),
         |s| vec![Action::CasEpoch { from: s.state.epoch, to: s.next_register() }],
         "the standby is gone: this node asks etcd for the next epoch"),
+    write("solo: granted", 9, From::Paired, |s| s.solo_asserted() && s.register_is_mine(), To::Solo,
+        "a person says that the other node is off, and etcd gave this one the next epoch: nobody can have taken over, it goes on alone"),
     act("solo: refused", 9, From::Paired, |s| s.command_solo(),
-        |_| vec![Action::Refuse("the other node or its machine answers, another machine holds the virtual address, or an assertion is missing; if you go on alone while it took over, what either acknowledges since is on one side only: --force if you are sure")],
+        |_| vec![Action::Refuse("the other node or its machine answers, another machine holds the virtual address, an assertion is missing, or etcd does not give this node the next epoch; if you go on alone while it took over, what either acknowledges since is on one side only: --force if you are sure")],
         "solo was asked for, and refused"),
     write("solo: arbiter", 8, From::Paired, |s| s.alone(), To::Solo,
         "the standby is gone and the arbiter makes sure of it: this node goes on alone"),
@@ -299,7 +308,7 @@ pub const TABLE: &[Row] = &[
         "the other node's epoch was forced meanwhile: nothing here is overwritten by itself"),
     act("rejoin: redis", 15, From::Rejoining, |s| s.observed.redis == Redis::Master && s.peer_is_primary(), |_| vec![Action::RedisReplica],
         "rejoin: Redis becomes the new master's replica"),
-    act("rejoin: wait", 10, From::Rejoining, |s| !s.peer_is_primary(), |_| vec![],
+    act("rejoin: wait", 10, From::Rejoining, |s| !s.peer_is_primary(), |_| vec![Action::Alarm(START_OTHER)],
         "rejoin: the primary is not heard"),
     write("rejoin: done", 10, From::Rejoining, |s| s.postgres().complete && (s.postgres().copy == Copied::Whole
             || s.postgres().copy == Copied::NothingToRewind && (s.postgres().standby || broken!(s.config, BelieveNothingToRewind))), To::Standby,

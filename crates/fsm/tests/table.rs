@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use fsm::{
-    Action, Arbiter, Command, Config, Copied, Flag, Heard, Memory, Mode, Names, Observation, Point, Postgres,
-    Redis, Role, State, TABLE, Vip, step,
+    Action, Arbiter, Command, Config, Copied, Flag, Heard, Include, Memory, Mode, Names, Observation, Point,
+    Postgres, Redis, Register, Role, State, TABLE, Vip, step,
 };
 use uuid::Uuid;
 
@@ -119,6 +119,43 @@ fn solo_is_refused_while_the_peer_answers_and_marks_the_epoch_when_obeyed() {
 
     let forced = Observation { command: solo(true), ..observed(&state, Some(standby())) };
     assert!(step(&state, &forced, &config).next.forced);
+}
+
+#[test]
+fn with_etcd_a_persons_word_asks_for_the_next_epoch_and_forces_nothing() {
+    let state = primary();
+    let config = Config::new("n2", Arbiter::Etcd);
+    let register = |epoch, owner: &str| Some(Register { epoch, owner: owner.into() });
+    let alive = Observation {
+        command: solo(false),
+        register: register(1, "n1"),
+        ..observed(&state, Some(standby()))
+    };
+    let decision = step(&state, &alive, &config);
+    assert!(matches!(decision.actions[..], [Action::Refuse(_)]), "{decision:?}");
+
+    let asserted = Observation { command: solo(true), ..alive };
+    let decision = step(&state, &asserted, &config);
+    assert!(matches!(decision.actions[..], [Action::CasEpoch { from: 1, .. }]), "{decision:?}");
+    let granted = Observation { register: register(2, "n1"), ..asserted.clone() };
+    let next = step(&state, &granted, &config).next;
+    assert_eq!((next.mode, next.epoch, next.forced), (Mode::Solo, 2, false));
+    let taken = Observation { register: register(2, "n2"), ..asserted };
+    let decision = step(&state, &taken, &config);
+    assert!(matches!(decision.actions[..], [Action::Refuse(_)]), "{decision:?}");
+}
+
+#[test]
+fn a_held_node_is_closed_before_a_person_is_asked() {
+    let state = State { role: Role::Hold, ..primary() };
+    let config = Config::new("n2", Arbiter::None);
+    let mut seen = observed(&state, None);
+    (seen.postgres.running, seen.postgres.complete, seen.vip.offered) = (false, true, false);
+    let decision = step(&state, &seen, &config);
+    let closed = Include { names: Names::Barrier, upstream: None, clients: false };
+    assert_eq!(decision.actions, [Action::WriteInclude(closed)]);
+    (seen.postgres.names, seen.postgres.upstream, seen.postgres.clients) = (Names::Barrier, None, false);
+    assert_eq!(step(&state, &seen, &config).row, "hold: wait");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A private etcd of several members.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const REPLY_MS: u64 = 2_000;
 const HEARTBEAT_MS: u64 = 50;
 const ELECTION_MS: u64 = 500;
 
-/// An etcd whose members listen on free ports of 127.0.0.1, with plain HTTP and without users.
+/// An etcd whose members listen on free ports of 127.0.0.1, 127.0.0.2 and so on, with plain HTTP and without users.
 pub struct Etcd {
     program: PathBuf,
     members: Vec<Member>,
@@ -24,6 +24,7 @@ pub struct Etcd {
 }
 
 struct Member {
+    host: Ipv4Addr,
     client: u16,
     peer: u16,
     engine: Option<Engine>,
@@ -36,7 +37,10 @@ impl Etcd {
     /// [`Error::Absent`] where etcd is not installed.
     pub fn start(members: usize) -> Result<Self, Error> {
         let program = find("etcd", &[]).ok_or(Error::Absent("etcd-server"))?;
-        let member = |_| Member { client: free_port(), peer: free_port(), engine: None };
+        let member = |index: usize| {
+            let host = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + u32::try_from(index).unwrap_or(0));
+            Member { host, client: free_port(), peer: free_port(), engine: None }
+        };
         let members = (0..members).map(member).collect();
         let mut etcd = Self { program, members, folder: Folder::new("etcd")? };
         for index in 0..etcd.members.len() {
@@ -50,7 +54,7 @@ impl Etcd {
 
     /// Where clients ask, one address a member.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|m| ([127, 0, 0, 1], m.client).into()).collect()
+        self.members.iter().map(Member::address).collect()
     }
 
     /// Kills a member with no warning.
@@ -84,19 +88,19 @@ impl Etcd {
     }
 
     fn launch(&mut self, index: usize) -> Result<(), Error> {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let url = |member: &Member, port: u16| format!("http://{}:{port}", member.host);
         let name = |index: usize| format!("m{index}");
         let all: Vec<String> =
-            self.members.iter().enumerate().map(|(i, m)| format!("{}={}", name(i), url(m.peer))).collect();
+            self.members.iter().enumerate().map(|(i, m)| format!("{}={}", name(i), url(m, m.peer))).collect();
         let member = &self.members[index];
         let data = self.folder.path().join(name(index));
         let args = [
             ("--name", name(index)),
             ("--data-dir", data.display().to_string()),
-            ("--listen-client-urls", url(member.client)),
-            ("--advertise-client-urls", url(member.client)),
-            ("--listen-peer-urls", url(member.peer)),
-            ("--initial-advertise-peer-urls", url(member.peer)),
+            ("--listen-client-urls", url(member, member.client)),
+            ("--advertise-client-urls", url(member, member.client)),
+            ("--listen-peer-urls", url(member, member.peer)),
+            ("--initial-advertise-peer-urls", url(member, member.peer)),
             ("--initial-cluster", all.join(",")),
             ("--heartbeat-interval", HEARTBEAT_MS.to_string()),
             ("--election-timeout", ELECTION_MS.to_string()),
@@ -109,25 +113,29 @@ impl Etcd {
     }
 
     fn wait_for(&mut self, index: usize) -> Result<(), Error> {
-        let port = self.members[index].client;
+        let at = self.members[index].address();
         match &mut self.members[index].engine {
-            Some(engine) => engine.wait_until(READY, || get(port, "/health").contains("\"true\"")),
+            Some(engine) => engine.wait_until(READY, || get(at, "/health").contains("\"true\"")),
             None => Ok(()),
         }
     }
 }
 
 impl Member {
+    fn address(&self) -> SocketAddr {
+        (self.host, self.client).into()
+    }
+
     fn get(&self, path: &str) -> String {
-        get(self.client, path)
+        get(self.address(), path)
     }
 }
 
 /// One answer; empty when there is none.
-fn get(port: u16, path: &str) -> String {
+fn get(at: SocketAddr, path: &str) -> String {
     let ask = || -> std::io::Result<String> {
         let limit = Some(Duration::from_millis(REPLY_MS));
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        let mut stream = TcpStream::connect(at)?;
         stream.set_read_timeout(limit)?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();

@@ -133,3 +133,11 @@ fn wrong_person() {
     let name = "none: a wrong person, a crash";
     holds(&Scenario { name, person: Person::Wrong, budget, ..PLAIN });
 }
+
+#[test]
+fn wrong_person_with_etcd() {
+    // Asking etcd and going on alone are two looks at one command.
+    let budget = Budget { crashes: 1, commands: 2, ..NO_FAULTS };
+    let name = "etcd: a wrong person, a crash";
+    holds(&Scenario { name, arbiter: Arbiter::Etcd, person: Person::Wrong, budget, ..PLAIN });
+}

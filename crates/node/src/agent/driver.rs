@@ -158,11 +158,17 @@ impl Agent {
         let (places, saved, reason) = (self.places.clone(), next.clone(), decision.reason);
         let written = spawn_blocking(move || state::save(&places, &saved, reason)).await;
         if let Err(error) = written.context("writing the state").flatten() {
-            // Half written it counts as what the next start would read.
             let (id, node) = (self.config.cluster.cluster.id, &self.config.name);
+            let file = self.places.state();
             let on_disk = match state::load(&self.places, id, node) {
-                Ok(Some(on_disk)) => Ok(on_disk),
-                Ok(None) => Err(format!("{} went away", self.places.state().display())),
+                Ok(Some(on_disk)) if on_disk == *before => Ok(on_disk),
+                // It may be gone after a power cut, and what was done by it would not be.
+                Ok(Some(_)) => Err(format!(
+                    "{} was replaced, and the disk does not confirm it ({error:#}): mend the disk, then 'systemctl restart \
+                     tandem-agent'",
+                    file.display()
+                )),
+                Ok(None) => Err(format!("{} went away", file.display())),
                 Err(unusable) => Err(unusable.to_string()),
             };
             drop(self.held.send_replace(on_disk));

@@ -12,11 +12,14 @@ use fsm::{Mode, Observation, Register, Role, State};
 use crate::arbiter::{self, Etcd};
 use crate::config::Config;
 
+/// An election takes the leader anywhere; two deaths within this time meet a slower etcd, no wrong one.
+const LEADS_ELSEWHERE_EVERY: Duration = Duration::from_secs(5);
+
 /// Who is asked.
 pub enum Judge {
     Nobody,
     Fence { command: Vec<String>, timeout: Duration, node: String, address: IpAddr },
-    Etcd { etcd: Arc<Etcd>, is_there: Arc<AtomicBool> },
+    Etcd { etcd: Arc<Etcd>, pair: Vec<IpAddr>, is_there: Arc<AtomicBool> },
 }
 
 /// The register as this epoch's, where it is not there, or is of a time without etcd.
@@ -50,11 +53,12 @@ impl Judge {
             spec::Arbiter::Etcd => {
                 let etcd = failover.etcd.as_ref().context("failover.etcd is missing")?;
                 let node = config.node()?;
-                let own: Vec<IpAddr> =
-                    [Some(node.address), node.peer_address].into_iter().flatten().collect();
+                let addresses = |node: &spec::Node| [Some(node.address), node.peer_address];
+                let own: Vec<IpAddr> = addresses(node).into_iter().flatten().collect();
+                let pair = config.cluster.nodes.iter().flat_map(addresses).flatten().collect();
                 let password = config.secrets.etcd_password.as_deref();
                 let etcd = Etcd::new(etcd, config.cluster.cluster.id, &own, password);
-                Self::Etcd { etcd: Arc::new(etcd), is_there: Arc::default() }
+                Self::Etcd { etcd: Arc::new(etcd), pair, is_there: Arc::default() }
             }
         })
     }
@@ -62,7 +66,7 @@ impl Judge {
     /// Adds the register to what is seen where a decision may turn on it: steady states do not need it. And sees to it that
     /// there is one before it is needed.
     pub async fn look(&self, observed: &mut Observation, state: &State) {
-        let Self::Etcd { etcd, is_there } = self else { return };
+        let Self::Etcd { etcd, is_there, .. } = self else { return };
         let alone = observed.peer.as_ref().is_none_or(|peer| {
             !peer.echoes_me || peer.postgres_failed || peer.postgres_stopped || peer.state.mark >= state.at()
         });
@@ -87,6 +91,21 @@ impl Judge {
                     is_there.store(false, Ordering::Release);
                 }
             });
+        }
+    }
+
+    /// For as long as the agent lives: this node's member of etcd does not lead where one beyond the pair can.
+    pub async fn keep(&self) {
+        let Self::Etcd { etcd, pair, .. } = self else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LEADS_ELSEWHERE_EVERY).await;
+            match etcd.lead_elsewhere(pair).await {
+                Ok(true) => {
+                    tracing::info!("etcd's leader was on this node: a member beyond the pair leads now")
+                }
+                Ok(false) => {}
+                Err(error) => tracing::debug!("etcd's leader: {error}"),
+            }
         }
     }
 

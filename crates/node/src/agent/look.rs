@@ -315,6 +315,9 @@ impl Agent {
 
     async fn gateway(&self, mind: &mut Mind) -> bool {
         let Some(gateway) = self.config.cluster.vip.as_ref().and_then(|vip| vip.gateway) else { return true };
+        if self.config.node().is_ok_and(|node| super::gateway::is_unplugged(node.address)) {
+            return false;
+        }
         if let Some((at, reached)) = mind.seldom.gateway
             && at.elapsed() < GATEWAY_EVERY
         {

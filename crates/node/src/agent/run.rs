@@ -265,6 +265,8 @@ pub(super) fn tasks(agent: &Arc<Agent>) -> Result<JoinSet<()>> {
         }
     }
     tasks.spawn(driver::drive(Arc::clone(agent)));
+    let arbiter = Arc::clone(&agent.arbiter);
+    tasks.spawn(async move { arbiter.keep().await });
     tasks.spawn(control::serve(Arc::clone(agent)));
     Ok(tasks)
 }

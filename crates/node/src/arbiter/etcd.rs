@@ -23,15 +23,17 @@ pub struct Etcd {
     gateway: Arc<Gateway>,
     /// Ends in '/'.
     keys: String,
+    /// The member on this node, if there is one.
+    own: Option<usize>,
 }
 
 impl Etcd {
     /// From `failover.etcd`. The member on one of the addresses `own` is asked first; the password is `etcd_password`.
     pub fn new(spec: &spec::Etcd, cluster: Uuid, own: &[IpAddr], password: Option<&str>) -> Self {
-        let first = spec.endpoints.iter().position(|e| own.contains(&e.0.ip())).unwrap_or(0);
+        let own = spec.endpoints.iter().position(|e| own.contains(&e.0.ip()));
         let user = spec.user.clone().map(|user| (user, password.unwrap_or_default().to_owned()));
-        let gateway = Arc::new(Gateway::new(spec.endpoints.clone(), first, user));
-        Self { gateway, keys: format!("{}/{cluster}/", spec.prefix) }
+        let gateway = Arc::new(Gateway::new(spec.endpoints.clone(), own.unwrap_or(0), user));
+        Self { gateway, keys: format!("{}/{cluster}/", spec.prefix), own }
     }
 
     /// A linearizable read. `None`: nobody made the register, or somebody removed it; only a cluster that was never paired
@@ -74,6 +76,26 @@ impl Etcd {
             self.ask(wire::MEMBERS, serde_json::json!({ "linearizable": true })).await?;
         let voting = answer.members.iter().filter(|m| !m.is_learner).count();
         if voting < ETCD_MEMBERS_MIN { Err(Error::TooFewMembers(voting)) } else { Ok(voting) }
+    }
+
+    /// Where the member on this node leads, has one lead that is on neither of the `pair`'s addresses: else whoever survives
+    /// this node waits for an election (a second) before it may ask. True: it was handed over now.
+    ///
+    /// # Errors
+    /// [`Error::Away`]: this node's member does not answer, or found nobody to follow it.
+    pub async fn lead_elsewhere(&self, pair: &[IpAddr]) -> Result<bool> {
+        let Some(own) = self.own else { return Ok(false) };
+        let status: wire::Status = self.ask_at(own, wire::STATUS, serde_json::json!({})).await?;
+        if status.leader.is_empty() || status.leader != status.header.member_id {
+            return Ok(false);
+        }
+        let all: wire::Members = self.ask_at(own, wire::MEMBERS, serde_json::json!({})).await?;
+        let Some(witness) = all.members.into_iter().find(|member| member.is_beyond(pair)) else {
+            return Ok(false);
+        };
+        let transfer = serde_json::json!({ "targetID": witness.id });
+        self.blocking(move |gateway| gateway.tell(own, wire::TRANSFER, &transfer)).await?;
+        Ok(true)
     }
 
     /// Of the etcd that answered: members that say different ones would decide apart. None before an answer.
@@ -121,14 +143,31 @@ impl Etcd {
         }
     }
 
-    /// On a thread that may block, bounded once more.
     async fn ask<T: DeserializeOwned + Send + 'static>(
         &self,
         path: &'static str,
         question: Value,
     ) -> Result<T> {
-        let gateway = self.gateway.clone();
-        let asking = tokio::task::spawn_blocking(move || gateway.ask(path, &question));
+        self.blocking(move |gateway| gateway.ask(path, &question)).await
+    }
+
+    /// Of this member, and no other.
+    async fn ask_at<T: DeserializeOwned + Send + 'static>(
+        &self,
+        member: usize,
+        path: &'static str,
+        question: Value,
+    ) -> Result<T> {
+        self.blocking(move |gateway| gateway.ask_at(member, path, &question)).await
+    }
+
+    /// On a thread that may block, bounded once more.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Gateway) -> std::result::Result<T, String> + Send + 'static,
+    ) -> Result<T> {
+        let gateway = Arc::clone(&self.gateway);
+        let asking = tokio::task::spawn_blocking(move || ask(&gateway));
         match tokio::time::timeout(TOTAL + GRACE, asking).await {
             Ok(Ok(answer)) => answer.map_err(Error::Away),
             Ok(Err(broken)) => Err(Error::Away(broken.to_string())),

@@ -74,6 +74,32 @@ impl Gateway {
         Err(said.join("; "))
     }
 
+    /// Of one member alone.
+    ///
+    /// # Errors
+    /// What it said, or that it did not.
+    pub fn ask_at<T: DeserializeOwned>(
+        &self,
+        member: usize,
+        path: &str,
+        question: &Value,
+    ) -> Result<T, String> {
+        self.named(member, |endpoint| self.ask_one(endpoint, path, question, Instant::now() + TOTAL))
+    }
+
+    /// To one member, whose answer says nothing more than that it was done.
+    ///
+    /// # Errors
+    /// As [`Gateway::ask_at`].
+    pub fn tell(&self, member: usize, path: &str, question: &Value) -> Result<(), String> {
+        self.named(member, |endpoint| self.body(endpoint, path, question, Instant::now() + TOTAL).map(drop))
+    }
+
+    fn named<T>(&self, member: usize, ask: impl Fn(&Endpoint) -> Result<T, String>) -> Result<T, String> {
+        let endpoint = &self.endpoints[member];
+        ask(endpoint).map_err(|why| format!("{endpoint}: {why}"))
+    }
+
     pub fn cluster_id(&self) -> Option<String> {
         self.cluster_id.get().cloned()
     }
@@ -85,6 +111,18 @@ impl Gateway {
         question: &Value,
         until: Instant,
     ) -> Result<T, String> {
+        let body = self.body(endpoint, path, question, until)?;
+        self.is_ours(&body)?;
+        serde_json::from_slice(&body).map_err(|error| format!("an answer that is not understood: {error}"))
+    }
+
+    fn body(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        question: &Value,
+        until: Instant,
+    ) -> Result<Vec<u8>, String> {
         let mut token = self.token(endpoint, until)?;
         let mut answer = self.post(endpoint, path, question, token.as_deref(), until)?;
         if token.is_some() && is_unauthenticated(&answer) {
@@ -93,12 +131,10 @@ impl Gateway {
             token = self.token(endpoint, until)?;
             answer = self.post(endpoint, path, question, token.as_deref(), until)?;
         }
-        let (status, body) = answer;
-        if status != 200 {
-            return Err(refusal(status, &body));
+        match answer {
+            (200, body) => Ok(body),
+            (status, body) => Err(refusal(status, &body)),
         }
-        self.is_ours(&body)?;
-        serde_json::from_slice(&body).map_err(|error| format!("an answer that is not understood: {error}"))
     }
 
     fn post(

@@ -1,6 +1,8 @@
 //! etcd's v3 JSON gateway: what is asked and what is answered (etcd.io, `api_grpc_gateway`; the same in 3.4 and 3.5).
 //! 64-bit numbers are strings, bytes are base64, and what is false, zero or empty is left out.
 
+use std::net::{IpAddr, SocketAddr};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -9,12 +11,16 @@ use serde_json::{Value, json};
 pub const RANGE: &str = "/v3/kv/range";
 pub const TXN: &str = "/v3/kv/txn";
 pub const MEMBERS: &str = "/v3/cluster/member/list";
+pub const STATUS: &str = "/v3/maintenance/status";
+pub const TRANSFER: &str = "/v3/maintenance/transfer-leadership";
 pub const AUTHENTICATE: &str = "/v3/auth/authenticate";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Header {
     pub cluster_id: String,
+    /// Who answered.
+    pub member_id: String,
 }
 
 /// Only the header, which every answer has.
@@ -69,11 +75,35 @@ pub struct Members {
     pub members: Vec<Member>,
 }
 
+/// Of the member that is asked.
+#[derive(Debug, Deserialize)]
+pub struct Status {
+    pub header: Header,
+    /// The member that leads, as this one knows; empty during an election.
+    #[serde(default)]
+    pub leader: String,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Member {
+    #[serde(default, rename = "ID")]
+    pub id: String,
+    #[serde(default, rename = "clientURLs")]
+    pub client_urls: Vec<String>,
     /// A learner has no vote.
     #[serde(default, rename = "isLearner")]
     pub is_learner: bool,
+}
+
+impl Member {
+    /// It votes, and its clients find it on none of these addresses.
+    pub fn is_beyond(&self, addresses: &[IpAddr]) -> bool {
+        let is_on = |url: &String| {
+            let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            host.trim_end_matches('/').parse::<SocketAddr>().is_ok_and(|at| addresses.contains(&at.ip()))
+        };
+        !self.is_learner && !self.client_urls.is_empty() && !self.client_urls.iter().any(is_on)
+    }
 }
 
 #[derive(Debug, Deserialize)]

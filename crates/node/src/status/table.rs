@@ -10,7 +10,7 @@ use super::words::{bytes, span};
 use crate::observe::{Postgresql, Redis, Service, SipAnswer, Snapshot};
 
 /// Of both nodes together.
-const TRANSITIONS_SHOWN_MAX: usize = 5;
+const TRANSITIONS_SHOWN_MAX: usize = 8;
 
 type Row = (&'static str, fn(&Snapshot) -> String);
 

@@ -67,10 +67,8 @@ async fn a_member_that_hangs_costs_its_share_alone() {
     server.signal((leader + 1) % 3, Signal::SIGSTOP);
     // The next two ask a hung follower first, whoever that is; the leader and the other answer.
     for first in 0..3 {
-        let own = [std::net::IpAddr::from([127, 0, 0, 1])];
-        let mut spec = spec(&server);
-        spec.endpoints.rotate_left(first);
-        let etcd = Etcd::new(&spec, uuid::Uuid::from_u128(7), &own, None);
+        let own = [server.addresses()[first].ip()];
+        let etcd = Etcd::new(&spec(&server), uuid::Uuid::from_u128(7), &own, None);
         assert_eq!(etcd.read().await.unwrap(), Some(register(1, "n1")));
         let began = Instant::now();
         assert_eq!(etcd.read().await.unwrap(), Some(register(1, "n1")));
@@ -138,4 +136,33 @@ async fn a_user_is_let_in_by_password_and_again_when_the_token_ended() {
     // Tokens live in the member's memory.
     server.restart(0).unwrap();
     assert!(etcd.cas(1, &register(2, "n2")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_node_of_the_pair_does_not_lead_where_another_can() {
+    let server = or_skip!(Server::start(3));
+    let pair: Vec<_> = server.addresses()[..2].iter().map(std::net::SocketAddr::ip).collect();
+    let [one, other] =
+        [0, 1].map(|node| Etcd::new(&spec(&server), uuid::Uuid::from_u128(7), &pair[node..=node], None));
+    for node in [&one, &other] {
+        node.init(&register(1, "n1")).await.unwrap();
+    }
+    // Whoever was elected: of the two at most one leads, and hands over to the third.
+    let handed = [one.lead_elsewhere(&pair).await.unwrap(), other.lead_elsewhere(&pair).await.unwrap()];
+    assert_ne!(handed, [true, true]);
+    assert_eq!(server.leader(), Some(2));
+    // From each of the pair in turn, so that one hand-over at least is seen.
+    for (index, node) in [&one, &other].into_iter().enumerate() {
+        let witness =
+            Etcd::new(&spec(&server), uuid::Uuid::from_u128(7), &[server.addresses()[2].ip()], None);
+        let not_me = [server.addresses()[1 - index].ip(), server.addresses()[2].ip()];
+        assert!(witness.lead_elsewhere(&not_me).await.unwrap(), "the third hands over to m{index}");
+        assert_eq!(server.leader(), Some(index));
+        assert!(!witness.lead_elsewhere(&pair).await.unwrap(), "the third does not lead now");
+        assert!(node.lead_elsewhere(&pair).await.unwrap());
+        assert_eq!(server.leader(), Some(2));
+        assert_eq!(node.read().await.unwrap(), Some(register(1, "n1")));
+    }
+    let stranger = client(&server);
+    assert!(!stranger.lead_elsewhere(&pair).await.unwrap(), "who has no member of its own moves nothing");
 }
