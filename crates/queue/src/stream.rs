@@ -72,6 +72,16 @@ impl Queue {
         Ok(self.connection.ask(redis::cmd("XLEN").arg(&self.config.stream)).await?)
     }
 
+    /// Whether a replica follows, as the server knows: one that hangs is believed for its `repl-timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_replica(&self) -> Result<bool> {
+        let info: String = self.connection.ask(redis::cmd("INFO").arg("replication")).await?;
+        let count = info.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
+        Ok(count.is_some_and(|count| count.trim() != "0"))
+    }
+
     /// Which life of which server this is: it changes with every restart and every change of master.
     ///
     /// # Errors

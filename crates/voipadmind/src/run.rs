@@ -144,6 +144,7 @@ pub fn start(
         node: node.clone(),
         appended,
         pushed: pushed_tx,
+        has_peer: peers,
     };
     tasks.spawn(pump.run(stop.clone()));
     for number in 0..cdr.workers.get() {

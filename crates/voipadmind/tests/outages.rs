@@ -65,6 +65,103 @@ fn redis_killed_and_back_and_emptied() {
     assert_accounted(&node, &acknowledged);
 }
 
+/// Of two nodes, as far as Redis is concerned: the second's follows the first's.
+fn of_a_pair(durability: &str) -> Result<(Node, testkit::Redis), testkit::Error> {
+    let node = Node::start_with(|config| {
+        let config =
+            config.replace("database: {host: 127.0.0.1,", "database: {host: [127.0.0.1, 127.0.0.1],");
+        config.replace("cdr: {", &format!("cdr: {{durability: {durability}, "))
+    })?;
+    let replica = testkit::Redis::start()?;
+    replica.follow(Some(&node.redis));
+    Ok((node, replica))
+}
+
+/// Acknowledgements since the start that only this node's disk stood for.
+fn degraded(node: &Node) -> u64 {
+    let text = node.get("/metrics").text();
+    let line = text.lines().find_map(|line| line.strip_prefix("voip_cdr_ack_degraded_total "));
+    line.map_or(0, |number| number.parse().unwrap())
+}
+
+/// Entries that the stream has ever had, on this server.
+fn entries_added(redis: &testkit::Redis) -> usize {
+    let info = redis.command(&["XINFO", "STREAM", "cdr_queue"]);
+    let mut lines = info.lines().skip_while(|line| *line != "entries-added").skip(1);
+    lines.next().and_then(|line| line.strip_prefix(':')).map_or(0, |number| number.parse().unwrap())
+}
+
+/// Posts one at a time until an acknowledgement is, or is not, the replica's too.
+fn until(node: &Node, prefix: &str, is_copied: bool, acknowledged: &mut Vec<String>) {
+    let mut times = 0;
+    let reached = testkit::wait_for(Duration::from_secs(30), || {
+        times += 1;
+        let before = degraded(node);
+        acknowledged.extend(post(node, &format!("{prefix}{times}"), 1));
+        (degraded(node) == before) == is_copied
+    });
+    assert!(reached, "{prefix}: {}", node.log());
+}
+
+#[test]
+fn an_acknowledgement_is_the_replicas_too_or_is_counted() {
+    let (node, mut replica) = testkit::or_skip!(of_a_pair("replicated"));
+    let mut acknowledged = Vec::new();
+    until(&node, "joined", true, &mut acknowledged);
+    let mut copied = 0;
+    for number in 0..20 {
+        let before = degraded(&node);
+        acknowledged.extend(post(&node, &format!("both{number}"), 1));
+        // On a slow machine the replica's word may come too late for one of them.
+        if degraded(&node) == before {
+            copied += 1;
+            let added = entries_added(&replica);
+            assert!(
+                added >= acknowledged.len(),
+                "{} acknowledged, the replica has had {added}",
+                acknowledged.len()
+            );
+        }
+    }
+    assert!(copied > 0, "{}", node.log());
+    let before = degraded(&node);
+    replica.kill9();
+    let alone = post(&node, "alone", 20);
+    assert_eq!(alone.len(), 20, "calls are accounted for without the other node");
+    assert_eq!(degraded(&node), before + 20, "and each is counted");
+    acknowledged.extend(alone);
+    replica.restart().unwrap();
+    replica.follow(Some(&node.redis));
+    until(&node, "again", true, &mut acknowledged);
+    assert_accounted(&node, &acknowledged);
+}
+
+#[test]
+fn strict_refuses_what_is_on_one_node_only() {
+    let (node, mut replica) = testkit::or_skip!(of_a_pair("strict"));
+    let mut acknowledged = Vec::new();
+    let copied = testkit::wait_for(Duration::from_secs(30), || {
+        let more = post(&node, &format!("joined{}", acknowledged.len()), 1);
+        acknowledged.extend(more.iter().cloned());
+        !more.is_empty()
+    });
+    assert!(copied, "{}", node.log());
+    acknowledged.extend(post(&node, "both", 10));
+    replica.kill9();
+    let body = wire("cdr/busy.a_leg.json");
+    let refused = node.post_cdr("39503e5f-2031-461c-9054-079ca6084315", JSON, &body);
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("strict"), "{}", refused.text());
+    replica.restart().unwrap();
+    replica.follow(Some(&node.redis));
+    let again = testkit::wait_for(Duration::from_secs(30), || {
+        node.post_cdr("39503e5f-2031-461c-9054-079ca6084315", JSON, &body).status == 200
+    });
+    assert!(again, "{}", node.log());
+    acknowledged.push("39503e5f-2031-461c-9054-079ca6084315".into());
+    assert_accounted(&node, &acknowledged);
+}
+
 #[test]
 fn a_stop_drains_and_the_next_start_finishes() {
     let mut node = testkit::or_skip!(Node::start());

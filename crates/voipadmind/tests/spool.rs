@@ -47,4 +47,15 @@ fn spooled_documents_are_imported_and_put_aside() {
     assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
     let kept = node.sql("SELECT uuid FROM voip.cdr_quarantine");
     assert_eq!(kept, "39503e5f-2031-461c-9054-079ca6084315", "half a file is kept whole, with its name");
+
+    // One that its writer closes is taken at once: by its date this one would never have settled.
+    use std::io::Write as _;
+    let late = fs.join("late.cdr.json");
+    let mut file = std::fs::File::create(&late).unwrap();
+    let text = String::from_utf8(wire("cdr/busy.a_leg.json")).unwrap();
+    file.write_all(text.replace("39503e5f-2031-461c-9054-079ca6084315", "late").as_bytes()).unwrap();
+    file.set_modified(std::time::SystemTime::now() + Duration::from_secs(86_400)).unwrap();
+    drop(file);
+    let taken = testkit::wait_for(Duration::from_secs(30), || fs.join("done/late.cdr.json").exists());
+    assert!(taken && !late.exists(), "{}", node.log());
 }

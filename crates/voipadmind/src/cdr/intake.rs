@@ -15,8 +15,10 @@ const PUSH_WAIT: Duration = Duration::from_millis(250);
 /// How far the journal has been pushed to Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// Redis has every record up to this one.
-    Through(u64),
+    /// The master and its replica have every record up to this one.
+    Replicated(u64),
+    /// The master has, and no replica follows it: nobody waits for one.
+    Alone(u64),
     /// Redis does not answer: nobody waits for it.
     Down,
 }
@@ -27,7 +29,7 @@ pub struct Intake {
     journal: Arc<Journal>,
     appended: Arc<Notify>,
     pushed: watch::Receiver<Pushed>,
-    /// Whether a second copy is promised by configuration, so that its absence counts as degraded.
+    /// Whether a copy on the other node is promised by configuration, so that its absence counts as degraded.
     has_peer: bool,
     strict: bool,
 }
@@ -88,7 +90,7 @@ impl Intake {
             other => Refusal::Broken(other.to_string()),
         })?;
         self.appended.notify_one();
-        let copied = self.wait_pushed(seq).await;
+        let copied = self.wait_copied(seq).await;
         if copied || !self.has_peer {
             return Ok(());
         }
@@ -99,14 +101,15 @@ impl Intake {
         Ok(())
     }
 
-    async fn wait_pushed(&self, seq: u64) -> bool {
+    /// Both nodes' Redis have it.
+    async fn wait_copied(&self, seq: u64) -> bool {
         let mut pushed = self.pushed.clone();
         let reached = pushed.wait_for(|p| match p {
-            Pushed::Through(through) => *through >= seq,
+            Pushed::Replicated(through) | Pushed::Alone(through) => *through >= seq,
             Pushed::Down => true,
         });
         let reached = tokio::time::timeout(PUSH_WAIT, reached).await;
-        reached.is_ok_and(|p| p.is_ok_and(|p| *p != Pushed::Down))
+        reached.is_ok_and(|p| p.is_ok_and(|p| matches!(*p, Pushed::Replicated(_))))
     }
 }
 

@@ -17,6 +17,9 @@ const PUSH_BYTES_MAX: usize = 4 << 20;
 const QUEUE_ENTRIES_MAX: u64 = 20_000;
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// For the replica's word that it has a stretch, in memory: the journal's fsync is what survives power cuts. WAITAOF would
+/// wait for an fsync that Redis does once a second. One that did not answer in time is not waited for until the next check.
+const REPLICA_WAIT: Duration = Duration::from_millis(100);
 /// An empty queue with records this old in the journal has lost them (FLUSHALL, a failover of Redis).
 const LOST_AFTER_US: i64 = 5_000_000;
 
@@ -26,6 +29,8 @@ pub struct Pump {
     pub node: String,
     pub appended: Arc<Notify>,
     pub pushed: watch::Sender<Pushed>,
+    /// Another node's Redis follows this one's, or is the master.
+    pub has_peer: bool,
 }
 
 impl Pump {
@@ -33,6 +38,7 @@ impl Pump {
     pub async fn run(self, stop: CancellationToken) {
         let mut after = 0;
         let mut server = None;
+        let mut replica = false;
         let mut check = tokio::time::interval(CHECK_EVERY);
         while !stop.is_cancelled() {
             tokio::select! {
@@ -44,14 +50,16 @@ impl Pump {
                         self.start_again(&mut after, server.is_some());
                     }
                     server = now.or(server);
+                    replica = self.has_peer && self.queue.has_replica().await.unwrap_or(false);
                 }
             }
             while !stop.is_cancelled() {
-                match self.push_next(after).await {
+                match self.push_next(after, replica).await {
                     Ok(None) => break,
-                    Ok(Some(through)) => {
-                        after = through;
-                        self.pushed.send_replace(Pushed::Through(through));
+                    Ok(Some((through, replicated))) => {
+                        (after, replica) = (through, replicated);
+                        let pushed = if replicated { Pushed::Replicated } else { Pushed::Alone };
+                        self.pushed.send_replace(pushed(through));
                     }
                     Err(error) => {
                         tracing::warn!(error, "cannot push CDRs to Redis; the journal keeps them");
@@ -74,8 +82,9 @@ impl Pump {
         }
     }
 
-    /// Pushes the next stretch after `after`; the last seq pushed, or none if there is nothing or no room.
-    async fn push_next(&self, after: u64) -> Result<Option<u64>, String> {
+    /// Pushes the next stretch after `after`: the last seq pushed, and whether a replica has it, who is waited for if one
+    /// follows. None if there is nothing or no room.
+    async fn push_next(&self, after: u64, replica: bool) -> Result<Option<(u64, bool)>, String> {
         let journal = Arc::clone(&self.journal);
         let read = move || journal.read_pending(after, PUSH_RECORDS_MAX, PUSH_BYTES_MAX);
         let records = tokio::task::spawn_blocking(read)
@@ -99,8 +108,12 @@ impl Pump {
                 body: record.body,
             })
             .collect();
-        self.queue.push(&entries).await.map_err(|e| e.to_string())?;
-        Ok(Some(through))
+        let replicas = if replica {
+            self.queue.push_replicated(&entries, REPLICA_WAIT).await
+        } else {
+            self.queue.push(&entries).await.map(|()| 0)
+        };
+        Ok(Some((through, replicas.map_err(|e| e.to_string())? > 0)))
     }
 
     async fn lost_by_redis(&self) -> bool {

@@ -1,10 +1,14 @@
 //! What the engines could not post, they left in a folder: FreeSWITCH `<uuid>.cdr.json` in its err-log-dir, Kamailio
 //! `<uuid>.json`, one event a file. Nothing else ever posts these again.
+//!
+//! A file is taken when its writer closes it (inotify), and otherwise, as at a start, when nobody wrote to it for a while.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use inotify::{EventMask, EventStream, Inotify, WatchMask};
 use tokio_util::sync::CancellationToken;
 
 use super::Kind;
@@ -16,6 +20,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(2);
 const FILES_MAX: usize = 1_000;
 /// A file that was written to this recently may be unfinished: neither engine writes atomically.
 const SETTLED: Duration = Duration::from_secs(2);
+/// Of the kernel's events at once: an event with the longest name has 272.
+const EVENT_BYTES: usize = 4 << 10;
 /// FreeSWITCH's files are kept this long after their import, in `done/`.
 const DONE_KEPT: Duration = Duration::from_secs(7 * 86_400);
 
@@ -31,13 +37,17 @@ impl Sweeper {
     pub async fn run(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut closed = Closed::default();
         loop {
-            tokio::select! {
+            let files = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let dir = self.dir.clone();
-            let Ok(files) = tokio::task::spawn_blocking(move || settled_files(&dir)).await else { continue };
+                files = closed.next(&self.dir) => files,
+                _ = tick.tick() => {
+                    let dir = self.dir.clone();
+                    closed.watch(&dir);
+                    tokio::task::spawn_blocking(move || settled_files(&dir)).await.unwrap_or_default()
+                }
+            };
             for file in files {
                 if let Err(error) = self.import(&file).await {
                     let file = file.display().to_string();
@@ -51,7 +61,11 @@ impl Sweeper {
     async fn import(&self, file: &Path) -> Result<(), String> {
         let told = |error: std::io::Error| error.to_string();
         // An empty one is what a full disk left of a record.
-        let bytes = tokio::fs::metadata(file).await.map_err(told)?.len();
+        let bytes = match tokio::fs::metadata(file).await {
+            // Taken by the round before: told of twice.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            found => found.map_err(told)?.len(),
+        };
         if bytes == 0 || bytes > CDR_BYTES_MAX as u64 {
             return self.put_aside(file, "bad").await.map_err(told);
         }
@@ -77,13 +91,55 @@ impl Sweeper {
     }
 }
 
+/// The folder's files, as their writers close them.
+#[derive(Default)]
+struct Closed(Option<EventStream<Vec<u8>>>);
+
+impl Closed {
+    /// Where it is not watched: the folder may come later, or be replaced.
+    fn watch(&mut self, dir: &Path) {
+        let watched = || -> std::io::Result<EventStream<Vec<u8>>> {
+            let inotify = Inotify::init()?;
+            let mask =
+                WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
+            inotify.watches().add(dir, mask | WatchMask::ONLYDIR)?;
+            inotify.into_event_stream(vec![0; EVENT_BYTES])
+        };
+        // Without it files are found a little later, when they have settled.
+        self.0 = self.0.take().or_else(|| watched().ok());
+    }
+
+    /// The next one. Cancelled, it loses nothing that the next sweep would not find.
+    async fn next(&mut self, dir: &Path) -> Vec<PathBuf> {
+        let Some(events) = &mut self.0 else { return std::future::pending().await };
+        match events.next().await {
+            Some(Ok(event))
+                if !event
+                    .mask
+                    .intersects(EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED) =>
+            {
+                let file = event.name.map(|name| dir.join(name));
+                file.into_iter().filter(|file| is_document(file)).collect()
+            }
+            _ => {
+                self.0 = None;
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn is_document(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json")
+}
+
 /// In no order: it does not matter to the store.
 fn settled_files(dir: &Path) -> Vec<PathBuf> {
     prune(&dir.join("done"));
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
     entries
         .filter_map(Result::ok)
-        .filter(|entry| entry.path().extension().is_some_and(|e| e == "json"))
+        .filter(|entry| is_document(&entry.path()))
         .filter(|entry| entry.metadata().is_ok_and(|m| m.is_file() && older_than(&m, SETTLED)))
         .map(|entry| entry.path())
         .take(FILES_MAX)
