@@ -67,6 +67,23 @@ impl Postgres {
         postgres.start_again().map(|()| postgres)
     }
 
+    /// A standby that streams from it, with the same options; a second server of its own.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with what pg_basebackup or the server said.
+    pub fn standby(&self) -> Result<Self, Error> {
+        let folder = Folder::new("pg-standby")?;
+        let mut copy = unprivileged(self.program.with_file_name("pg_basebackup"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--username=postgres", "--host"]);
+        copy.arg(self.socket_dir())
+            .args(["--port", &self.port.to_string(), "--pgdata"])
+            .arg(folder.path().join("data"));
+        run(&mut copy, "pg_basebackup")?;
+        let (program, options) = (self.program.clone(), self.options.clone());
+        let mut standby = Self { engine: None, program, options, port: free_port(), folder };
+        standby.start_again().map(|()| standby)
+    }
+
     /// The port, on 127.0.0.1 and in the socket's name.
     pub fn port(&self) -> u16 {
         self.port

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run ends")]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::post;
-use base64::Engine as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod client;
 #[path = "../tests/support/mod.rs"]
 mod support;
+
+use client::{exchange, median, serve};
 
 const TURNS: usize = 7;
 const TURN: Duration = Duration::from_secs(2);
@@ -127,44 +128,12 @@ async fn once(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     exchange(&mut stream, request).await
 }
 
-/// One request and its whole answer, by Content-Length.
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
-    stream.write_all(request).await.unwrap();
-    let mut answer = Vec::with_capacity(4096);
-    loop {
-        let read = stream.read_buf(&mut answer).await.unwrap();
-        assert!(read > 0, "connection closed");
-        if let Some(head) = answer.windows(4).position(|w| w == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
-            let length: usize =
-                text.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
-            if answer.len() >= head + 4 + length {
-                return answer;
-            }
-        }
-    }
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let never = std::future::pending();
-    tokio::spawn(voipadmind::http::server::serve(listener, Duration::from_secs(30), router, never));
-    address
-}
-
 fn directory_request() -> Arc<[u8]> {
     let form = String::from_utf8(support::wire("xml_curl/directory.sip_auth_register.form")).unwrap();
     let form = form.trim_end().replace("pbx.test", "default.local");
     let credentials = format!("{}:{}", support::FS_USER, support::FS_PASSWORD);
-    let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
-    let head = format!(
-        "POST /fs/xml/directory HTTP/1.1\r\nHost: bench\r\nAuthorization: Basic {credentials}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
-        form.len()
-    );
-    (head + &form).into_bytes().into()
+    client::post("/fs/xml/directory", "application/x-www-form-urlencoded", &credentials, form.as_bytes())
+        .into()
 }
 
 /// The node's configuration with a journal of its own: the node's daemon runs beside us.
@@ -175,9 +144,4 @@ fn bench_config(node: &support::Node) -> std::path::PathBuf {
         .unwrap();
     assert!(Path::new(&path).exists());
     path
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -49,8 +49,15 @@ impl Node {
 
     /// `adapt` may change the text of config.yaml before the daemon starts.
     pub fn start_with(adapt: impl Fn(String) -> String) -> Result<Self, testkit::Error> {
-        let postgres = testkit::Postgres::start()?;
-        let redis = testkit::Redis::start()?;
+        Self::on(testkit::Postgres::start()?, testkit::Redis::start()?, adapt)
+    }
+
+    /// On engines that run already.
+    pub fn on(
+        postgres: testkit::Postgres,
+        redis: testkit::Redis,
+        adapt: impl Fn(String) -> String,
+    ) -> Result<Self, testkit::Error> {
         let dir = tempfile::tempdir().unwrap();
         let port = testkit::free_port();
         let agent = ureq::Agent::config_builder()
