@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use lab::{NODES, Net, fault};
 
+use crate::agent_death::AgentDeath;
 use crate::interrupt::pause;
 use crate::pair::Pair;
 
@@ -44,6 +45,9 @@ pub enum Step {
     /// SIGSTOP of every process of a service.
     Freeze(Who, &'static str),
     Thaw(Who, &'static str),
+    /// Does these steps; the agent of that node is killed (SIGKILL) the moment it says that it takes this row of the table.
+    /// What fails because of that is no failure.
+    AgentDiesAt(Who, &'static str, &'static [Step]),
     /// Stopped by hand, as an operator does; started again when all is mended.
     Stop(Who, &'static [&'static str]),
     /// Frames between both nodes.
@@ -129,6 +133,7 @@ impl<'a> Act<'a> {
                 fault::signal(lab, self.name(who), self.service(service), "SIGSTOP")
             }
             Step::Thaw(who, service) => fault::signal(lab, self.name(who), self.service(service), "SIGCONT"),
+            Step::AgentDiesAt(who, row, by) => self.agent_dies(who, row, by),
             Step::Stop(who, services) => self.stop(who, services),
             Step::Cut(nets) => fault::cut(lab, NODES[0], NODES[1], nets.list(), false),
             Step::CutFrom(who, nets) => {
@@ -155,6 +160,25 @@ impl<'a> Act<'a> {
             }
             Step::FlapLinks { every_ms, seconds } => self.flap(every_ms, seconds),
         }
+    }
+
+    fn agent_dies(&mut self, who: Who, row: &'static str, by: &[Step]) -> Result<String> {
+        let death = AgentDeath::at(&self.pair.lab, self.name(who), row)?;
+        let mut said = Vec::new();
+        for step in by {
+            match self.step(*step) {
+                Ok(words) => said.push(words),
+                // A command that waited for this agent.
+                Err(error) if death.happened() => said.push(format!("{error:#}")),
+                Err(error) => return Err(error),
+            }
+        }
+        let after = death.wait()?;
+        said.push(format!("{}: the agent was killed at '{row}'", self.name(who)));
+        if !after.is_empty() {
+            said.push(format!("it had gone on to '{}'", after.join("', '")));
+        }
+        Ok(said.join("\n"))
     }
 
     fn stop(&mut self, who: Who, services: &[&str]) -> Result<String> {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod agent_death;
 mod cases;
 mod chaos;
 mod cli;

@@ -203,7 +203,7 @@ fn told(words: Result<String>) -> Result<()> {
 
 /// This process becomes a command in the node, so that its exit code is the command's.
 fn become_in(lab: &LabName, name: &str, words: &[String]) -> Result<()> {
-    fault::node_named(name)?;
+    node::named(name)?;
     State::existing(&Places::of(lab))?;
     let init = node::init(lab, name);
     let init = init.with_context(|| format!("{name} is off; 'tandem lab start {name}' gives it power"))?;
