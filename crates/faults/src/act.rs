@@ -62,6 +62,8 @@ pub enum Step {
     Slow(u32),
     /// The disk of a folder.
     Fill(Who, &'static str),
+    /// One write every so many milliseconds to a node's /var.
+    SlowDisk(Who, u32),
     /// A service believes another time.
     Clock(Who, &'static str, &'static str),
     /// `tandem switchover` on that node.
@@ -144,6 +146,7 @@ impl<'a> Act<'a> {
             Step::Loss(percent) => fault::loss(lab, percent),
             Step::Slow(ms) => fault::slow(lab, ms),
             Step::Fill(who, folder) => fault::fill(lab, self.name(who), folder),
+            Step::SlowDisk(who, ms) => fault::slow_disk(lab, self.name(who), ms),
             Step::Clock(who, service, offset) => {
                 self.clocks.push((self.node(who), service));
                 fault::clock(lab, self.name(who), service, offset)
@@ -207,8 +210,10 @@ impl<'a> Act<'a> {
     /// Undoes all of it; power comes last, into a whole network.
     pub fn mend(&mut self) -> Result<()> {
         fault::heal(&self.pair.lab)?;
-        for node in 0..NODES.len() {
+        for (node, name) in NODES.into_iter().enumerate() {
             if self.pair.is_on(node) {
+                // First, or what follows is slow too. Where a disk cannot be slowed none is slow.
+                let _fast = fault::slow_disk(&self.pair.lab, name, 0);
                 self.pair.shell(node, MEND).context("mending")?;
             }
         }

@@ -5,7 +5,7 @@
 use crate::act::Nets::{Both, Peer, Service};
 use crate::act::Step::{
     self, AgentDiesAt, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss,
-    PowerOff, PowerOn, Slow, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
+    PowerOff, PowerOn, Slow, SlowDisk, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
 };
 use crate::act::Who::{Active, Standby, Witness};
 
@@ -295,6 +295,25 @@ pub const CASES: &[Case] = &[
         "the standby's /var is full",
         &[Fill(Standby, "/var"), WaitMs(8_000)],
         Expect::Safe,
+    ),
+    case(
+        "active-disk-slow",
+        "50 writes a second to the active node's /var and no more",
+        &[SlowDisk(Active, 20), WaitMs(8_000)],
+        Expect::Serves,
+    ),
+    case(
+        "active-disk-crawls",
+        "20 writes a second to the active node's /var and no more, for half a minute",
+        &[SlowDisk(Active, 50), WaitMs(30_000)],
+        Expect::Safe,
+    )
+    .by_name_only(),
+    case(
+        "standby-disk-slow",
+        "50 writes a second to the standby's /var and no more",
+        &[SlowDisk(Standby, 20), WaitMs(8_000)],
+        Expect::Stays,
     ),
     // Clocks.
     case(

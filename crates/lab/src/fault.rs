@@ -177,6 +177,20 @@ pub fn unfill(lab: &LabName, name: &str) -> Result<String> {
     Ok(format!("{name}: room again"))
 }
 
+/// Makes every write to a node's /var slow; 0 ms ends it.
+pub fn slow_disk(lab: &LabName, name: &str, ms: u32) -> Result<String> {
+    let (_turn, places) = turn(lab)?;
+    node::named(name)?;
+    if node::init(lab, name).is_none() {
+        bail!("{name} is off");
+    }
+    node::slow_disk(lab, &places.node(name), name, ms)?;
+    Ok(match ms {
+        0 => format!("{name}: its disk is as fast as it was"),
+        ms => format!("{name}: a write to /var every {ms} ms, the next ones wait"),
+    })
+}
+
 /// Gives a service another idea of the time.
 pub fn clock(lab: &LabName, name: &str, service: &str, offset: &str) -> Result<String> {
     node::named(name)?;

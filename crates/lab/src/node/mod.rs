@@ -5,12 +5,14 @@
 mod boot;
 mod disk;
 mod enter;
+mod slow;
 
 use anyhow::{Result, bail};
 
 pub use boot::{boot, cgroups, init, kill, remove_cgroup, wait};
 pub use disk::{make_disks, mounts_below, unmount_below};
 pub use enter::{command, run, run_quietly, write_file};
+pub use slow::slow_disk;
 
 use crate::net::{Host, NODES};
 
