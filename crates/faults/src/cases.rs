@@ -8,6 +8,7 @@ use crate::act::Step::{
     PowerOff, PowerOn, Slow, SlowDisk, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
 };
 use crate::act::Who::{Active, Standby, Witness};
+use crate::seed_literal::Test;
 
 /// What must come of a case while the fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Expect {
     Refuses,
     /// Nothing but what is asked of all: the fault leaves no node that may serve.
     Safe,
+    /// Nothing: the seed's own files are run, and what comes of them is told beside ours.
+    Compared(Test),
 }
 
 #[derive(Debug)]
@@ -371,6 +374,23 @@ pub const CASES: &[Case] = &[
         &[Stop(Active, ALL_ENGINES), WaitMs(5_000)],
         Expect::Moves,
     ),
+    // The seed's files instead of ours. A fence or a register would be more than the seed has.
+    case(
+        "seed-literal-9.1",
+        "the seed's own files: systemctl stop keepalived, 30 s, start",
+        &[],
+        Expect::Compared(Test::KeepalivedStops),
+    )
+    .by_name_only()
+    .with("none"),
+    case(
+        "seed-literal-active-dies",
+        "the seed's own files: power loss of its node 1, 30 s, power",
+        &[],
+        Expect::Compared(Test::NodeDies),
+    )
+    .by_name_only()
+    .with("none"),
 ];
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod probe;
 mod report;
 mod run_case;
 mod seed;
+mod seed_literal;
 mod timeline;
 mod verdict;
 mod written;
