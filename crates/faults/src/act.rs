@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use lab::{NODES, Net, fault};
 
+use crate::agent_death::AgentDeath;
 use crate::interrupt::pause;
 use crate::pair::Pair;
 
@@ -44,6 +45,9 @@ pub enum Step {
     /// SIGSTOP of every process of a service.
     Freeze(Who, &'static str),
     Thaw(Who, &'static str),
+    /// Does these steps; the agent of that node is killed (SIGKILL) the moment it says that it takes this row of the table.
+    /// What fails because of that is no failure.
+    AgentDiesAt(Who, &'static str, &'static [Step]),
     /// Stopped by hand, as an operator does; started again when all is mended.
     Stop(Who, &'static [&'static str]),
     /// Frames between both nodes.
@@ -58,6 +62,8 @@ pub enum Step {
     Slow(u32),
     /// The disk of a folder.
     Fill(Who, &'static str),
+    /// One write every so many milliseconds to a node's /var.
+    SlowDisk(Who, u32),
     /// A service believes another time.
     Clock(Who, &'static str, &'static str),
     /// `tandem switchover` on that node.
@@ -129,6 +135,7 @@ impl<'a> Act<'a> {
                 fault::signal(lab, self.name(who), self.service(service), "SIGSTOP")
             }
             Step::Thaw(who, service) => fault::signal(lab, self.name(who), self.service(service), "SIGCONT"),
+            Step::AgentDiesAt(who, row, by) => self.agent_dies(who, row, by),
             Step::Stop(who, services) => self.stop(who, services),
             Step::Cut(nets) => fault::cut(lab, NODES[0], NODES[1], nets.list(), false),
             Step::CutFrom(who, nets) => {
@@ -139,6 +146,7 @@ impl<'a> Act<'a> {
             Step::Loss(percent) => fault::loss(lab, percent),
             Step::Slow(ms) => fault::slow(lab, ms),
             Step::Fill(who, folder) => fault::fill(lab, self.name(who), folder),
+            Step::SlowDisk(who, ms) => fault::slow_disk(lab, self.name(who), ms),
             Step::Clock(who, service, offset) => {
                 self.clocks.push((self.node(who), service));
                 fault::clock(lab, self.name(who), service, offset)
@@ -155,6 +163,25 @@ impl<'a> Act<'a> {
             }
             Step::FlapLinks { every_ms, seconds } => self.flap(every_ms, seconds),
         }
+    }
+
+    fn agent_dies(&mut self, who: Who, row: &'static str, by: &[Step]) -> Result<String> {
+        let death = AgentDeath::at(&self.pair.lab, self.name(who), row)?;
+        let mut said = Vec::new();
+        for step in by {
+            match self.step(*step) {
+                Ok(words) => said.push(words),
+                // A command that waited for this agent.
+                Err(error) if death.happened() => said.push(format!("{error:#}")),
+                Err(error) => return Err(error),
+            }
+        }
+        let after = death.wait()?;
+        said.push(format!("{}: the agent was killed at '{row}'", self.name(who)));
+        if !after.is_empty() {
+            said.push(format!("it had gone on to '{}'", after.join("', '")));
+        }
+        Ok(said.join("\n"))
     }
 
     fn stop(&mut self, who: Who, services: &[&str]) -> Result<String> {
@@ -183,8 +210,10 @@ impl<'a> Act<'a> {
     /// Undoes all of it; power comes last, into a whole network.
     pub fn mend(&mut self) -> Result<()> {
         fault::heal(&self.pair.lab)?;
-        for node in 0..NODES.len() {
+        for (node, name) in NODES.into_iter().enumerate() {
             if self.pair.is_on(node) {
+                // First, or what follows is slow too. Where a disk cannot be slowed none is slow.
+                let _fast = fault::slow_disk(&self.pair.lab, name, 0);
                 self.pair.shell(node, MEND).context("mending")?;
             }
         }

@@ -4,10 +4,11 @@
 
 use crate::act::Nets::{Both, Peer, Service};
 use crate::act::Step::{
-    self, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss, PowerOff,
-    PowerOn, Slow, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
+    self, AgentDiesAt, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss,
+    PowerOff, PowerOn, Slow, SlowDisk, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
 };
 use crate::act::Who::{Active, Standby, Witness};
+use crate::seed_literal::Test;
 
 /// What must come of a case while the fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Expect {
     Refuses,
     /// Nothing but what is asked of all: the fault leaves no node that may serve.
     Safe,
+    /// Nothing: the seed's own files are run, and what comes of them is told beside ours.
+    Compared(Test),
 }
 
 #[derive(Debug)]
@@ -77,6 +80,27 @@ const FORGET_WAL: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_rep
     INSERT INTO faults.ballast VALUES (2); SELECT pg_switch_wal(); CHECKPOINT; INSERT INTO faults.ballast VALUES (3); \
     SELECT pg_switch_wal(); CHECKPOINT";
 
+/// An agent's death at each of these rows of its table. Not drawn: a row that is not met is a broken case, and only here the
+/// way to it is known.
+macro_rules! agent_dies {
+    ($name:literal, $who:ident, $row:literal, $by:expr, $expect:ident) => {
+        case(
+            concat!("agent-dies-at-", $name),
+            concat!("kill -9 of the agent at its row '", $row, "'"),
+            &[AgentDiesAt($who, $row, $by)],
+            Expect::$expect,
+        )
+        .by_name_only()
+    };
+}
+
+/// What leads an agent there.
+const TAKE_OVER: &[Step] = &[PowerOff(Active)];
+const JOIN: &[Step] = &[PowerOff(Standby), PowerOn(Standby)];
+/// In the boot after the death: the other node has taken over by then.
+const REJOIN: &[Step] = &[PowerOff(Active), WaitMs(6_000), PowerOn(Active)];
+const BY_HAND: &[Step] = &[Switchover(Active)];
+
 pub const CASES: &[Case] = &[
     // A whole node.
     case("active-dies", "power loss of the active node", &[PowerOff(Active)], Expect::Moves).quick(),
@@ -106,6 +130,25 @@ pub const CASES: &[Case] = &[
         &[PowerOff(Active), WaitMsByRepeat(150), Kill(Standby, "agent")],
         Expect::Moves,
     ),
+    // A take-over.
+    agent_dies!("take-over", Standby, "take-over", TAKE_OVER, Moves),
+    agent_dies!("take-over-alone", Standby, "take-over: alone", TAKE_OVER, Moves),
+    agent_dies!("take-over-promote", Standby, "take-over: promote", TAKE_OVER, Moves),
+    agent_dies!("clients", Standby, "clients", TAKE_OVER, Moves),
+    agent_dies!("redis", Standby, "primary: redis", TAKE_OVER, Moves),
+    agent_dies!("address", Standby, "primary: address", TAKE_OVER, Moves),
+    // A join: the standby comes back.
+    agent_dies!("join-begin", Active, "join: begin", JOIN, Serves),
+    agent_dies!("join-barrier", Active, "join: barrier", JOIN, Serves),
+    agent_dies!("join-names", Active, "join: names", JOIN, Serves),
+    agent_dies!("join-paired", Active, "join: paired", JOIN, Serves),
+    // A rejoin: the dead node comes back to one that took over.
+    agent_dies!("overtaken", Active, "paired: overtaken", REJOIN, Moves),
+    agent_dies!("rewind", Active, "rejoin: rewind", REJOIN, Moves),
+    agent_dies!("rejoin-done", Active, "rejoin: done", REJOIN, Moves),
+    // A switchover: killed before the state is written it is off, after that it goes on.
+    agent_dies!("demote", Active, "switchover: demote", BY_HAND, Serves),
+    agent_dies!("demoted-stop", Active, "demoted: stop", BY_HAND, Moves),
     case(
         "rejoin-without-wal",
         "the dead node returns when the new active one keeps none of the WAL it needs",
@@ -256,6 +299,25 @@ pub const CASES: &[Case] = &[
         &[Fill(Standby, "/var"), WaitMs(8_000)],
         Expect::Safe,
     ),
+    case(
+        "active-disk-slow",
+        "50 writes a second to the active node's /var and no more",
+        &[SlowDisk(Active, 20), WaitMs(8_000)],
+        Expect::Serves,
+    ),
+    case(
+        "active-disk-crawls",
+        "20 writes a second to the active node's /var and no more, for half a minute",
+        &[SlowDisk(Active, 50), WaitMs(30_000)],
+        Expect::Safe,
+    )
+    .by_name_only(),
+    case(
+        "standby-disk-slow",
+        "50 writes a second to the standby's /var and no more",
+        &[SlowDisk(Standby, 20), WaitMs(8_000)],
+        Expect::Stays,
+    ),
     // Clocks.
     case(
         "active-clock-forward",
@@ -312,6 +374,23 @@ pub const CASES: &[Case] = &[
         &[Stop(Active, ALL_ENGINES), WaitMs(5_000)],
         Expect::Moves,
     ),
+    // The seed's files instead of ours. A fence or a register would be more than the seed has.
+    case(
+        "seed-literal-9.1",
+        "the seed's own files: systemctl stop keepalived, 30 s, start",
+        &[],
+        Expect::Compared(Test::KeepalivedStops),
+    )
+    .by_name_only()
+    .with("none"),
+    case(
+        "seed-literal-active-dies",
+        "the seed's own files: power loss of its node 1, 30 s, power",
+        &[],
+        Expect::Compared(Test::NodeDies),
+    )
+    .by_name_only()
+    .with("none"),
 ];
 
 #[cfg(test)]
@@ -330,5 +409,20 @@ mod tests {
                 .all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b"-.0123456789".contains(&b)))
         );
         assert!(named("active-dies").is_some_and(|case| case.quick && case.random));
+    }
+
+    #[test]
+    fn an_agent_dies_at_a_row_that_there_is() {
+        let steps = CASES.iter().flat_map(|case| case.steps);
+        let rows: Vec<&str> = steps
+            .filter_map(|step| match step {
+                AgentDiesAt(_, row, _) => Some(*row),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(rows.len(), 15);
+        for row in rows {
+            assert!(fsm::TABLE.iter().any(|each| each.name == row), "{row}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::interrupt;
 use crate::pair::Pair;
 use crate::report::{self, Setting};
 use crate::run_case::{self, Ran, WHOLE};
-use crate::written;
+use crate::{seed_literal, written};
 
 const REPEATS_MAX: u32 = 1_000;
 const CALLS_MAX: i64 = 800;
@@ -140,6 +140,7 @@ struct Files {
 fn all(pair: &Pair, cases: &[&'static Case], command: &str, files: &Files) -> Result<()> {
     // What an interrupted run left broken would be blamed on the first case.
     Act::new(pair, 0, 0).mend()?;
+    seed_literal::leave(pair)?;
     let whole = pair.wait_whole(WHOLE)?;
     let floor = match Floor::measure(pair, 1 - whole.active) {
         Ok(floor) => Some(floor),

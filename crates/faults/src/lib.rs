@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod act;
+mod agent_death;
 mod cases;
 mod chaos;
 mod cli;
@@ -22,6 +23,7 @@ mod probe;
 mod report;
 mod run_case;
 mod seed;
+mod seed_literal;
 mod timeline;
 mod verdict;
 mod written;

@@ -9,7 +9,7 @@ use comfy_table::{Table, presets};
 use host::files;
 use lab::NODES;
 
-use crate::cases::{CASES, Case};
+use crate::cases::{CASES, Case, Expect};
 use crate::floor::{Floor, median};
 use crate::probe::Probe;
 use crate::run_case::Ran;
@@ -28,7 +28,9 @@ pub struct Setting {
 
 /// One case, as it ended.
 pub fn line(ran: &Ran) -> String {
-    let moved = if ran.moved() {
+    let moved = if let Some(compared) = &ran.compared {
+        format!("{compared}; {} acknowledged writes lost", ran.verdict.lost.len())
+    } else if ran.moved() {
         format!("moved {} → {}", NODES[ran.before], NODES[ran.after])
     } else {
         format!("stayed on {}", NODES[ran.after])
@@ -38,7 +40,11 @@ pub fn line(ran: &Ran) -> String {
         0 => String::new(),
         times => format!(", two holders {times} x {} ms", ran.verdict.two_holders.as_millis()),
     };
-    let word = if ran.broken.is_empty() { "ok" } else { "BROKEN" };
+    let word = match (&ran.compared, ran.broken.as_slice()) {
+        (Some(_), _) => "seen",
+        (None, []) => "ok",
+        (None, _) => "BROKEN",
+    };
     format!(
         "{word:6} {:40} {moved}; no write for {} ms (API {} ms), no SIP for {} ms; whole {:.1} s after mending{holders}",
         ran.case,
@@ -49,9 +55,10 @@ pub fn line(ran: &Ran) -> String {
     )
 }
 
-/// What was acknowledged and what became of it, over all.
+/// What was acknowledged and what became of it, over all that is ours.
 pub fn sums(all: &[Ran]) -> String {
-    let sum = |of: fn(&Ran) -> usize| all.iter().map(of).sum::<usize>();
+    let all: Vec<&Ran> = all.iter().filter(|ran| ran.compared.is_none()).collect();
+    let sum = |of: fn(&Ran) -> usize| all.iter().copied().map(of).sum::<usize>();
     let acknowledged =
         |probe: Probe| all.iter().filter_map(|ran| ran.verdict.acknowledged.get(&probe)).sum::<usize>();
     let holders: Duration = all.iter().map(|ran| ran.verdict.two_holders).sum();
@@ -102,7 +109,8 @@ pub fn write(path: &Path, of: &Setting, all: &[Ran], failed: &[(String, String)]
     files::write(path, 0o644, None, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
-fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
+/// Ours, or what is compared with it; `None` where nothing of it was run.
+fn table(all: &[Ran], compared: bool) -> Option<Table> {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
@@ -120,12 +128,16 @@ fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
         "two holders, ms",
         "whole again, s",
     ]);
-    for case in CASES {
+    for case in CASES.iter().filter(|case| matches!(case.expect, Expect::Compared(_)) == compared) {
         let runs: Vec<&Ran> = all.iter().filter(|ran| ran.case == case.name).collect();
         if !runs.is_empty() {
             table.add_row(row(case, &runs));
         }
     }
+    (!table.is_empty()).then_some(table)
+}
+
+fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
     let floor = of.floor.map_or("not measured".into(), |floor| floor.to_string());
     let mut text = format!(
         "# Faults\n\nWritten by `{}`. A lab on one machine: Debian {}, media: {}, arbiter: {}. While a fault lasts, clients at \
@@ -133,15 +145,22 @@ fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
          node's own address), 20 SIP requests. *No write* and *no SIP*: from the last good answer to the first good one. \
          *Lost*, *twice*: acknowledged writes that are not there, or more than once, on either node when the pair is whole \
          again. *Dual writers*: writes that two nodes acknowledged at once. *Two holders*: of the virtual address \
-         (failover.md 14). How each fault is made: [lab.md](lab.md).\n\nFloor of a take-over: {floor}.\n\n{table}\n\n{}\n",
+         (failover.md 14). How each fault is made: [lab.md](lab.md).\n\nFloor of a take-over: {floor}.\n\n{}\n\n{}\n",
         of.command,
         of.release,
         of.media,
         of.arbiter,
+        table(all, false).map_or_else(String::new, |table| table.to_string()),
         sums(all).replace('\n', "  \n")
     );
     if let Some(line) = take_overs(all, of.floor.as_ref()) {
         text.push_str(&format!("\n{line}\n"));
+    }
+    if let Some(table) = table(all, true) {
+        text.push_str(&format!(
+            "\n## Compared\nThe seed's own keepalived.conf, scripts and replication on the same nodes, asked by the same clients: no \
+             promise of ours. *Lost*: acknowledged at the address, and not on the node that has it at the end.\n\n{table}\n"
+        ));
     }
     let broken: Vec<String> = all
         .iter()
@@ -157,14 +176,16 @@ fn document(of: &Setting, all: &[Ran], failed: &[(String, String)]) -> String {
 fn row(case: &Case, runs: &[&Ran]) -> Vec<String> {
     let moved = runs.iter().filter(|ran| ran.moved()).count();
     let served = runs.iter().filter(|ran| ran.served).count();
+    let compared = runs.iter().find_map(|ran| ran.compared.clone());
     let mut what = match moved {
+        _ if compared.is_some() => compared.unwrap_or_default(),
         0 => "stayed".to_owned(),
         moved if moved == runs.len() => "moved".into(),
         moved => format!("moved {moved} of {}", runs.len()),
     };
     if runs.iter().any(|ran| ran.cure.is_some()) {
         what.push_str("; writes waited, status said what to type");
-    } else if served < runs.len() {
+    } else if served < runs.len() && runs.iter().all(|ran| ran.compared.is_none()) {
         what.push_str(&format!(
             "; served again only when mended ({} of {})",
             runs.len() - served,
@@ -178,7 +199,7 @@ fn row(case: &Case, runs: &[&Ran]) -> Vec<String> {
     };
     let sum = |of: fn(&Ran) -> usize| runs.iter().map(|ran| of(ran)).sum::<usize>().to_string();
     let holders: Duration = runs.iter().map(|ran| ran.verdict.two_holders).sum();
-    let whole = runs.iter().map(|ran| ran.whole_after).max().unwrap_or_default();
+    let whole = runs.iter().filter(|ran| ran.compared.is_none()).map(|ran| ran.whole_after).max();
     vec![
         case.name.into(),
         case.about.into(),
@@ -192,7 +213,7 @@ fn row(case: &Case, runs: &[&Ran]) -> Vec<String> {
         sum(|ran| ran.verdict.twice.len()),
         sum(|ran| ran.verdict.dual.len()),
         holders.as_millis().to_string(),
-        format!("{:.1}", whole.as_secs_f64()),
+        whole.map_or("-".into(), |whole| format!("{:.1}", whole.as_secs_f64())),
     ]
 }
 
@@ -216,6 +237,7 @@ mod tests {
             cure: None,
             whole_after: Duration::from_secs(7),
             verdict: Verdict::of(&log(Vec::new()), &[Written::default(), Written::default()]),
+            compared: None,
             broken: Vec::new(),
         }
     }
@@ -236,6 +258,12 @@ mod tests {
         assert!(text.contains("| active-dies") && text.contains("1700 / 1700"), "{text}");
         assert!(text.contains("median 1700 ms, p99 1700 ms"), "{text}");
         assert!(text.contains("- `standby-dies`: it broke\n- `blip`: no lab"), "{text}");
+        assert!(!text.contains("## Compared"), "{text}");
+        let seed = Ran { compared: Some("2 primaries".into()), ..ran("seed-literal-9.1", 1, 9_000) };
+        assert!(line(&seed).starts_with("seen ") && !line(&seed).contains("moved"), "{}", line(&seed));
+        let text = document(&of, &[seed], &[]);
+        let (ours, theirs) = text.split_once("## Compared").unwrap();
+        assert!(theirs.contains("2 primaries") && !ours.contains("seed-literal"), "{text}");
         assert!(
             line(&all[0]).contains("moved n1 → n2; no write for 1500 ms (API 1500 ms)"),
             "{}",

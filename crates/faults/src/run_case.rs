@@ -10,16 +10,16 @@ use crate::act::Act;
 use crate::cases::{Case, Expect};
 use crate::interrupt::pause;
 use crate::pair::Pair;
-use crate::probe::{Probe, Probes, Sample, refusals};
+use crate::probe::{Held, Probe, Probes, Sample, refusals};
 use crate::verdict::{Gap, Verdict, gap};
-use crate::written;
+use crate::{seed_literal, written};
 
 /// Until the pair of before is whole, and until it is again.
 pub const WHOLE: Duration = Duration::from_secs(180);
 /// Until every probe succeeds on a healthy pair.
 const FIRST_GOOD: Duration = Duration::from_secs(20);
 /// Of good answers before the fault, and after all is mended.
-const CALM: Duration = Duration::from_millis(1_500);
+pub const CALM: Duration = Duration::from_millis(1_500);
 /// Until it is served again, while the fault lasts.
 pub const SERVED: Duration = Duration::from_secs(20);
 /// A fault shows by then.
@@ -53,6 +53,8 @@ pub struct Ran {
     /// From the mending until the pair was whole.
     pub whole_after: Duration,
     pub verdict: Verdict,
+    /// What came of something that is not ours, and is not judged.
+    pub compared: Option<String>,
     pub broken: Vec<String>,
 }
 
@@ -78,6 +80,9 @@ pub fn run(
     samples: Option<&Path>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Ran> {
+    if let Expect::Compared(test) = case.expect {
+        return seed_literal::run(pair, case, test, samples, say);
+    }
     let before = pair.wait_whole(WHOLE).context("before the fault the pair is not whole")?;
     written::prepare(pair, before.active)?;
     let mut probes = Probes::start(&pair.env)?;
@@ -129,6 +134,7 @@ pub fn run(
         cure: during.cure,
         whole_after,
         verdict,
+        compared: None,
         broken,
     };
     written::clear(pair, after.active)?;
@@ -205,16 +211,21 @@ fn during(
                 during.broken.push("a node that may not serve alone acknowledged a write".into());
             }
         }
-        Expect::Safe => {
+        // What is compared is not run here.
+        Expect::Safe | Expect::Compared(_) => {
             pause(SHOWS)?;
             let (samples, _) = probes.look();
             during.served = lacking(samples, from).is_empty();
         }
     }
-    let (_, held) = probes.look();
-    let holds = |node| held.iter().rfind(|each| each.node == node).is_some_and(|each| each.holds);
-    during.holder = (0..NODES.len()).find(|node| holds(*node));
+    during.holder = holder(probes.look().1);
     Ok(during)
+}
+
+/// Of the virtual address, as last seen.
+pub fn holder(held: &[Held]) -> Option<usize> {
+    let holds = |node| held.iter().rfind(|each| each.node == node).is_some_and(|each| each.holds);
+    (0..NODES.len()).find(|node| holds(*node))
 }
 
 fn served(probes: &mut Probes, during: &mut During) {

@@ -94,7 +94,8 @@ fn until(
     }
 }
 
-fn read(pair: &Pair, log: &Log, node: usize) -> Result<Written> {
+/// What is there on a node now.
+pub fn read(pair: &Pair, log: &Log, node: usize) -> Result<Written> {
     let run = &log.run;
     let sql = format!(
         "SELECT via, n, count(*) FROM {TABLE} WHERE run = '{run}' GROUP BY 1, 2 \

@@ -16,6 +16,8 @@ use crate::{LabName, Release, down, fault, forward, net, node, power, run as pro
 
 /// Most of the delay that makes sense: two seconds each way is a satellite of a satellite.
 const SLOW_MS_MAX: i64 = 2_000;
+/// A write a second.
+const SLOW_DISK_MS_MAX: u32 = 1_000;
 
 /// The laboratory's commands.
 #[derive(Debug, Subcommand)]
@@ -86,6 +88,12 @@ pub enum Command {
     Fill { node: String, folder: String },
     /// Take the filling out.
     Unfill { node: String },
+    /// One write every so many ms to a node's /var, the next ones wait; 'off' ends it, so does a power loss.
+    SlowDisk {
+        node: String,
+        #[arg(value_name = "MS|off", value_parser = disk_delay)]
+        ms: u32,
+    },
     /// Restart a service with another time, by libfaketime: +1h, -90s; 'off' ends it.
     Clock {
         node: String,
@@ -183,6 +191,7 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
         Command::Resume { node, service } => told(fault::signal(lab, &node, &service, "SIGCONT")),
         Command::Fill { node, folder } => told(fault::fill(lab, &node, &folder)),
         Command::Unfill { node } => told(fault::unfill(lab, &node)),
+        Command::SlowDisk { node, ms } => told(fault::slow_disk(lab, &node, ms)),
         Command::Clock { node, service, offset } => told(fault::clock(lab, &node, &service, &offset)),
         Command::Call { json } => call(lab, json),
         Command::Env => env(lab),
@@ -196,6 +205,14 @@ pub fn run(lab: &LabName, command: Command) -> Result<()> {
     }
 }
 
+fn disk_delay(words: &str) -> Result<u32, String> {
+    match words.parse() {
+        _ if words == "off" => Ok(0),
+        Ok(ms) if (1..=SLOW_DISK_MS_MAX).contains(&ms) => Ok(ms),
+        _ => Err(format!("milliseconds from 1 to {SLOW_DISK_MS_MAX}, or off")),
+    }
+}
+
 fn told(words: Result<String>) -> Result<()> {
     say!("{}", words?);
     Ok(())
@@ -203,7 +220,7 @@ fn told(words: Result<String>) -> Result<()> {
 
 /// This process becomes a command in the node, so that its exit code is the command's.
 fn become_in(lab: &LabName, name: &str, words: &[String]) -> Result<()> {
-    fault::node_named(name)?;
+    node::named(name)?;
     State::existing(&Places::of(lab))?;
     let init = node::init(lab, name);
     let init = init.with_context(|| format!("{name} is off; 'tandem lab start {name}' gives it power"))?;

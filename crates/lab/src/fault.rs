@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::arbiter::Arbiter;
 use crate::etcd::WITNESS;
-use crate::net::{self, Host, NODES, Net};
+use crate::net::{self, Host, Net};
 use crate::places::Places;
 use crate::state::{Cut, State};
 use crate::{LabName, down, etcd, lock, node};
@@ -34,7 +34,7 @@ pub fn kill(lab: &LabName, name: &str) -> Result<String> {
         etcd::witness(lab).context("w's etcd is off already")?.kill();
         return Ok("w: its etcd was killed; its data stay".into());
     }
-    let host = node_named(name)?;
+    let host = node::named(name)?;
     if node::init(lab, name).is_none() {
         bail!("{name} is off already");
     }
@@ -57,7 +57,7 @@ pub fn start(lab: &LabName, name: &str) -> Result<String> {
         state.write(&places)?;
         return Ok("w: its etcd was started".into());
     }
-    let host = node_named(name)?;
+    let host = node::named(name)?;
     if node::init(lab, name).is_some() {
         bail!("{name} is on already");
     }
@@ -147,7 +147,7 @@ fn apply(lab: &LabName, state: &mut State) -> Result<()> {
 
 /// A signal to every process of a service, as SIGSTOP, SIGCONT or SIGKILL.
 pub fn signal(lab: &LabName, name: &str, service: &str, signal: &str) -> Result<String> {
-    node_named(name)?;
+    node::named(name)?;
     let unit = unit(lab, name, service)?;
     node::run(lab, name, &["systemctl", "kill", "--kill-whom=all", &format!("--signal={signal}"), &unit])?;
     Ok(format!("{name}: {signal} to every process of {unit}"))
@@ -155,7 +155,7 @@ pub fn signal(lab: &LabName, name: &str, service: &str, signal: &str) -> Result<
 
 /// Fills the file system of a folder below /var.
 pub fn fill(lab: &LabName, name: &str, folder: &str) -> Result<String> {
-    node_named(name)?;
+    node::named(name)?;
     let below_var = folder == "/var" || folder.starts_with("/var/");
     if !below_var || folder.split('/').any(|part| part == "..") {
         bail!("{folder} is not below /var, the only file system of a node that has a limit of its own");
@@ -172,14 +172,28 @@ df -h . | tail -n 1"#;
 
 /// Takes the ballast away.
 pub fn unfill(lab: &LabName, name: &str) -> Result<String> {
-    node_named(name)?;
+    node::named(name)?;
     node::run(lab, name, &["find", "/var", "-xdev", "-name", BALLAST, "-delete"])?;
     Ok(format!("{name}: room again"))
 }
 
+/// Makes every write to a node's /var slow; 0 ms ends it.
+pub fn slow_disk(lab: &LabName, name: &str, ms: u32) -> Result<String> {
+    let (_turn, places) = turn(lab)?;
+    node::named(name)?;
+    if node::init(lab, name).is_none() {
+        bail!("{name} is off");
+    }
+    node::slow_disk(lab, &places.node(name), name, ms)?;
+    Ok(match ms {
+        0 => format!("{name}: its disk is as fast as it was"),
+        ms => format!("{name}: a write to /var every {ms} ms, the next ones wait"),
+    })
+}
+
 /// Gives a service another idea of the time.
 pub fn clock(lab: &LabName, name: &str, service: &str, offset: &str) -> Result<String> {
-    node_named(name)?;
+    node::named(name)?;
     let unit = unit(lab, name, service)?;
     let drop_in = format!("/run/systemd/system/{unit}.d/{CLOCK_DROP_IN}");
     if offset == "off" {
@@ -240,13 +254,6 @@ pub fn pattern(service: &str) -> String {
 
 fn host_named(name: &str) -> Result<&'static Host> {
     Host::named(name).with_context(|| format!("{name:?} is no host of the lab: n1, n2, gw, clients, w"))
-}
-
-pub fn node_named(name: &str) -> Result<&'static Host> {
-    match Host::named(name) {
-        Some(host) if NODES.contains(&host.name) => Ok(host),
-        _ => bail!("{name:?} is no node of the lab: n1, n2"),
-    }
 }
 
 fn turn(lab: &LabName) -> Result<(lock::Lock, Places)> {

@@ -29,6 +29,7 @@ mod progress;
 mod run;
 mod state;
 mod status;
+mod syslog;
 mod up;
 
 pub use arbiter::Arbiter;
@@ -37,7 +38,9 @@ pub use name::{LabName, Release};
 pub use net::{CLIENTS, NODES, Net, VIP};
 pub use node::run as run_in;
 pub use preflight::{Impossible, possible};
+pub use process::Process;
 pub use state::State;
+pub use syslog::{Line, Syslog};
 
 /// What a lab that is up consists of.
 ///

@@ -6,16 +6,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, setns};
 
 use crate::arbiter::address;
-use crate::net::NODES;
+use crate::net::{self, Host, NODES};
 use crate::places::Places;
 use crate::process::{MARK, Process};
 use crate::{LabName, node, run as programs};
@@ -79,15 +77,9 @@ pub fn run(lab: &LabName) -> Result<()> {
     Ok(())
 }
 
-/// A socket stays in the namespace it was made in; the process stays in its own.
 fn listen(lab: &LabName) -> Result<TcpListener> {
-    let namespace = Path::new("/run/netns").join(lab.of_host(HOST));
-    let namespace = File::open(&namespace).with_context(|| format!("opening {}", namespace.display()))?;
-    let listening = thread::spawn(move || -> Result<TcpListener> {
-        setns(&namespace, CloneFlags::CLONE_NEWNET).context("entering gw's namespace")?;
-        TcpListener::bind(("0.0.0.0", PORT)).context("listening in gw's namespace")
-    });
-    listening.join().unwrap_or_else(|_| bail!("the thread that listens ended in a panic"))
+    let gateway = Host::named(HOST).context("no gateway")?;
+    net::inside(lab, gateway, || TcpListener::bind(("0.0.0.0", PORT)).context("listening in gw's namespace"))
 }
 
 fn answer(lab: &LabName, connection: &TcpStream) -> Result<&'static str> {

@@ -33,6 +33,7 @@ fn two_systems_come_up_break_mend_and_go() {
     frames_are_lost_and_late(&lab);
     power_goes_and_comes_back(&lab);
     a_disk_is_filled_and_no_other(&lab);
+    a_disk_is_slow(&lab);
     a_service_is_frozen_and_told_another_time(&lab);
     wrong_words_are_answered(&lab);
 
@@ -122,6 +123,18 @@ fn a_disk_is_filled_and_no_other(lab: &Lab) {
     lab.must(&["unfill", "n1"]);
     assert!(lab.exec("n1", &write).succeeded);
     assert!(lab.tandem(&["fill", "n1", "/var/../etc"]).err.contains("not below /var"));
+}
+
+fn a_disk_is_slow(lab: &Lab) {
+    lab.must(&["slow-disk", "n1", "100"]);
+    let began = Instant::now();
+    // As a service of the node's: what is run from outside is none of its processes to the kernel.
+    let write = "dd if=/dev/zero of=/var/lib/slow bs=4096 count=6 oflag=dsync";
+    let ran = lab.exec("n1", &["systemd-run", "--quiet", "--wait", "sh", "-c", write]);
+    assert!(ran.succeeded, "{ran:?}");
+    assert!(began.elapsed() > Duration::from_millis(500), "six writes in {:?}", began.elapsed());
+    lab.must(&["slow-disk", "n1", "off"]);
+    assert!(lab.tandem(&["slow-disk", "n1", "1001"]).err.contains("from 1 to 1000, or off"));
 }
 
 fn a_service_is_frozen_and_told_another_time(lab: &Lab) {

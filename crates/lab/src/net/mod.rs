@@ -8,7 +8,12 @@
 mod faults;
 pub mod relay;
 
-use anyhow::{Context, Result};
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
 pub use faults::apply as apply_faults;
@@ -161,6 +166,24 @@ pub fn unplug(lab: &LabName, host: &Host) -> Result<()> {
     remove_namespace(&lab.of_host(host.name))
 }
 
+/// Makes something in a host's network namespace, by a thread that ends: a socket stays in the namespace it was made in, the
+/// process in its own.
+///
+/// # Errors
+/// The host is off, or what `make` says.
+pub fn inside<T: Send>(lab: &LabName, host: &Host, make: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let path = Path::new("/run/netns").join(lab.of_host(host.name));
+    let namespace = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+    thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            setns(&namespace, CloneFlags::CLONE_NEWNET)
+                .with_context(|| format!("entering {}'s namespace", host.name))?;
+            make()
+        });
+        made.join().unwrap_or_else(|_| bail!("the thread in {}'s namespace ended in a panic", host.name))
+    })
+}
+
 /// Removes what is left of the lab's networks.
 pub fn remove(lab: &LabName) -> Result<()> {
     // Cables go with the namespaces at their ends.
@@ -173,7 +196,7 @@ fn fresh_namespace(name: &str) -> Result<()> {
 }
 
 fn remove_namespace(name: &str) -> Result<()> {
-    let path = std::path::Path::new("/run/netns").join(name);
+    let path = Path::new("/run/netns").join(name);
     if !path.exists() {
         return Ok(());
     }

@@ -31,7 +31,7 @@ const IN_CGROUP: &str = r#"name=$1; shift
 if [ -d /run/systemd/system ]; then
   exec setsid systemd-run --scope --quiet --collect --unit="$name" --property=Delegate=yes -- "$@"
 fi
-for top in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+for top in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd /sys/fs/cgroup/blkio; do
   [ -e $top/cgroup.procs ] || continue
   mkdir -p "$top/$name" && echo $$ >"$top/$name/cgroup.procs"
 done
@@ -134,8 +134,9 @@ pub fn kill(lab: &LabName, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Where a node's cgroup is: one hierarchy, or the two of a host between the times.
-const CGROUPS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
+/// Where a node's cgroup is: one hierarchy, or those of a host between the times that it is put in.
+const CGROUPS: [&str; 4] =
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/blkio"];
 
 /// Cgroups of that name.
 pub fn cgroups(name: &str) -> impl Iterator<Item = PathBuf> {

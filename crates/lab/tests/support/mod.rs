@@ -81,8 +81,9 @@ impl Lab {
         let mut left = Vec::new();
         let own = format!("tdm-{}-", self.name);
         let state = format!("/var/lib/tandem-lab/{}", self.name);
-        for folder in ["/run/netns", "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"] {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let cgroups = ["", "/unified", "/systemd", "/blkio"].map(|tree| format!("/sys/fs/cgroup{tree}"));
+        for folder in ["/run/netns".to_owned()].into_iter().chain(cgroups) {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
             let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
             left.extend(names.filter(|name| name.starts_with(&own)).map(|name| format!("{folder}/{name}")));
         }
