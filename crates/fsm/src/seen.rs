@@ -235,6 +235,12 @@ impl<'a> Seen<'a> {
         if next { primary.next_join() } else { primary.at() }
     }
 
+    /// Rule 14: a primary that cannot acknowledge keeps the address until another machine claims it. Whoever can acknowledge is
+    /// the one that the address belongs to, whatever an older holder still says.
+    pub fn address_claimed(&self) -> bool {
+        self.observed.vip.claimed_by_other && self.state.mode == Mode::Paired && self.gone()
+    }
+
     // ---- PostgreSQL
 
     /// A primary's include: whom it waits for.

@@ -171,6 +171,13 @@ fn a_paired_primary_in_limbo_keeps_the_address_and_says_what_to_type() {
     let claimed = Observation { vip: Vip { claimed_by_other: true, ..seen.vip }, ..seen };
     let decision = step(&state, &claimed, &Config::new("n2", Arbiter::None));
     assert_eq!(decision.actions, [Action::VipDrop]);
+
+    // One that acknowledges alone is whom the address belongs to: an older holder may still claim it.
+    let solo = State { mode: Mode::Solo, epoch: 2, ..primary() };
+    let seen = observed(&solo, None);
+    let claimed = Observation { vip: Vip { claimed_by_other: true, ..seen.vip }, ..seen };
+    let decision = step(&solo, &claimed, &Config::new("n2", Arbiter::None));
+    assert!(!decision.actions.contains(&Action::VipDrop), "{decision:?}");
 }
 
 #[test]

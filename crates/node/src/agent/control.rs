@@ -19,11 +19,15 @@ use super::Agent;
 use super::client::Client;
 use super::driver::Doing;
 use super::orders::{Answer, Order};
+use crate::postgresql::session::Commits;
 
 const LINE_BYTES_MAX: u64 = 4096;
 const CONNECTIONS_MAX: usize = 8;
 /// Longer than any order takes.
 const CONNECTION: Duration = Duration::from_secs(60);
+
+/// Before a switchover begins; together with an order's own bound within [`CONNECTION`].
+const CHECKPOINT: Duration = Duration::from_secs(25);
 
 /// What the socket says: the answer, and what the agent is about.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -113,7 +117,23 @@ impl Agent {
         if order == Order::Switchover && role == Some(Role::Standby) {
             return self.ask_peer(order).await;
         }
+        if order == Order::Switchover && role == Some(Role::Primary) {
+            self.checkpoint().await;
+        }
         self.orders.give(command).await
+    }
+
+    /// A clean stop writes one too, and nobody is served meanwhile: it then finds little left to write.
+    async fn checkpoint(&self) {
+        let written = async {
+            let session = self.server.connect(Commits::Local).await?;
+            Ok::<_, anyhow::Error>(session.batch_execute("CHECKPOINT").await?)
+        };
+        match timeout(CHECKPOINT, written).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("no checkpoint before the switchover: {error:#}"),
+            Err(_) => tracing::warn!("the checkpoint before the switchover takes long: its stop will too"),
+        }
     }
 
     /// A switchover is the primary's to begin: typed on the standby it means the same.

@@ -91,7 +91,8 @@ impl Agent {
         let newest = || self.heart.as_ref().and_then(|heart| heart.newest());
         let postgres = self.postgres(mind, state, newest().as_ref()).await;
         let redis = self.redis(mind).await;
-        let (claimed_by_other, peer_answers) = self.contradicted().await;
+        let (vip_answers, peer_answers) = self.contradicted().await;
+        let claimed_by_other = vip_answers || self.claims.as_ref().is_some_and(|claims| claims.is_claimed());
         let gateway_reached = self.gateway(mind).await;
         let vip = Vip { offered: self.offers_vip(), claimed_by_other, gateway_reached };
         // Last, because everything else may have taken its time.

@@ -11,6 +11,7 @@
 
 mod act;
 pub mod auth;
+mod claims;
 pub mod client;
 pub mod control;
 mod driver;
@@ -43,6 +44,7 @@ use crate::places::Places;
 use crate::postgresql::Server;
 use crate::services::Services;
 use auth::Door;
+use claims::Claims;
 use heartbeat::Heart;
 use judge::Judge;
 use orders::Orders;
@@ -71,6 +73,7 @@ pub struct Agent {
     doing: watch::Sender<Doing>,
     orders: Orders,
     arbiter: Arc<Judge>,
+    claims: Option<Claims>,
     /// None on a single node.
     heart: Option<Arc<Heart>>,
     door: Door,

@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::auth::{Door, Key};
+use super::claims::Claims;
 use super::driver::{self, Doing};
 use super::heartbeat::{self, Heart, Identity, Saying, Timing};
 use super::judge::Judge;
@@ -105,6 +106,7 @@ impl Agent {
             doing: watch::Sender::new(Doing::default()),
             orders: Orders::default(),
             arbiter: Arc::new(Judge::of(&config)?),
+            claims: Claims::of(config.cluster.vip.as_ref().map(|vip| vip.address)),
             heart,
             server: Server::of(&config),
             postgresql_user: command::user(&users.postgresql, "postgresql")?,
@@ -267,6 +269,14 @@ pub(super) fn tasks(agent: &Arc<Agent>) -> Result<JoinSet<()>> {
     tasks.spawn(driver::drive(Arc::clone(agent)));
     let arbiter = Arc::clone(&agent.arbiter);
     tasks.spawn(async move { arbiter.keep().await });
+    if agent.claims.is_some() {
+        let agent = Arc::clone(agent);
+        tasks.spawn(async move {
+            if let Some(claims) = &agent.claims {
+                claims.listen().await;
+            }
+        });
+    }
     tasks.spawn(control::serve(Arc::clone(agent)));
     Ok(tasks)
 }
