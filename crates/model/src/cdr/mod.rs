@@ -10,6 +10,7 @@
 mod body;
 mod document;
 mod interpret;
+pub mod open;
 mod repair;
 mod seal;
 mod story;

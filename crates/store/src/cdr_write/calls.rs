@@ -98,7 +98,7 @@ pub(super) async fn write(
     let (placed, rekeyed) = assembly::place(&batch, &calls.known);
     outcome.rekeyed += rekeyed.len();
     rekey(tx, &rekeyed, calls.span).await?;
-    let told = summaries::of(tx, &fresh, &placed, &calls.known, calls.span).await?;
+    let told = summaries::of(tx, &fresh, &placed, &calls.known, &rekeyed, calls.span).await?;
     insert::rows(tx, &told.rows).await?;
     told.settle(tx, calls.span).await
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use model::assembly::{Known, Placed};
+use model::assembly::{Known, Placed, Rekey};
 use model::call::{CallLeg, Facts, HangupBy, LEGS_COUNTED_MAX, Status, Story, Summary};
 use model::{Direction, LegDirection};
 use serde_json::Value;
@@ -41,11 +41,14 @@ pub(super) async fn of<'a>(
     fresh: &[&'a Candidate<'a>],
     placed: &'a [Placed],
     known: &[Known],
+    rekeyed: &[Rekey],
     span: Span,
 ) -> Result<Told<'a>> {
     let calls: BTreeSet<&str> = placed.iter().map(|place| place.call_uuid.as_str()).collect();
-    let mut stored =
-        if known.is_empty() { Vec::new() } else { read(tx, calls.iter().copied(), span).await? };
+    let had = known.iter().map(|row| row.call_uuid.as_str());
+    let have = rekeyed.iter().map(|row| row.call_uuid.as_str()).chain(had);
+    let have: BTreeSet<&str> = have.filter(|call| calls.contains(call)).collect();
+    let mut stored = if have.is_empty() { Vec::new() } else { read(tx, have.iter().copied(), span).await? };
     let replaced: BTreeSet<(&str, Timestamp)> =
         fresh.iter().map(|it| (it.leg.leg_uuid.as_str(), it.leg.start_time)).collect();
     stored.retain(|row| !replaced.contains(&(row.leg.leg_uuid.as_str(), row.leg.start_time)));
