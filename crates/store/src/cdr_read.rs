@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use model::Direction;
+use model::call::{Event, HangupBy, Moment, TimelineLeg, timeline};
+use model::{Direction, LegDirection};
 use serde::Serialize;
+use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -72,6 +74,14 @@ pub struct CallFacts {
     pub billsec: i32,
     /// FreeSWITCH's name of the cause.
     pub hangup_cause: Option<String>,
+    /// How it ended (`model::call::Status`); `null` while nobody has answered yet.
+    pub status: Option<String>,
+    /// Seconds until a person answered, or nobody did.
+    pub wait_seconds: Option<i32>,
+    /// Seconds in which people talked.
+    pub talk_seconds: Option<i32>,
+    /// caller, callee or system.
+    pub hangup_by: Option<String>,
     /// The queue's name, without domain.
     pub queue: Option<String>,
     /// The agent's user name, without domain.
@@ -88,7 +98,10 @@ pub struct Call {
     pub facts: CallFacts,
     /// The recordings of all its legs.
     pub recordings: Vec<RecordingRef>,
-    /// Its legs in the order they started.
+    /// What happened, in time order: 200 at most.
+    pub events: Vec<Moment>,
+    /// Its legs in the order they started. In the one that stands for the call direction, queue, agent, status, seconds and
+    /// who hung up are the call's.
     pub legs: Vec<LegRow>,
     #[serde(skip)]
     id: i64,
@@ -119,7 +132,18 @@ pub struct LegRow {
     /// The node whose engine carried it.
     pub node: String,
     #[serde(skip)]
+    events: Vec<Event>,
+    #[serde(skip)]
     id: i64,
+}
+
+impl LegRow {
+    fn of_timeline(&self) -> TimelineLeg<'_> {
+        let called = self.facts.agent.as_deref().or(self.facts.destination_number.as_deref());
+        let inbound = self.leg_direction == LegDirection::Inbound.as_str();
+        let party = if inbound { self.facts.caller_id_number.as_deref() } else { called };
+        TimelineLeg { leg_uuid: &self.leg_uuid, party, events: &self.events }
+    }
 }
 
 /// A recording of a call.
@@ -149,9 +173,19 @@ impl Store {
         let mut items: Vec<Call> = page
             .items
             .into_iter()
-            .map(|head| Call { id: head.id, facts: head.facts, recordings: Vec::new(), legs: Vec::new() })
+            .map(|head| Call {
+                id: head.id,
+                facts: head.facts,
+                recordings: Vec::new(),
+                events: Vec::new(),
+                legs: Vec::new(),
+            })
             .collect();
         nest_legs(&mut transaction, &mut items).await?;
+        for call in &mut items {
+            let legs: Vec<TimelineLeg<'_>> = call.legs.iter().map(LegRow::of_timeline).collect();
+            call.events = timeline(&legs, call.facts.hangup_by.as_deref().and_then(HangupBy::from_name));
+        }
         transaction.commit().await?;
         Ok(Page { items, next: page.next })
     }
@@ -275,6 +309,10 @@ fn leg_row(row: &Row) -> Result<LegRow> {
             duration: row.try_get("duration")?,
             billsec: row.try_get("billsec")?,
             hangup_cause: row.try_get("hangup_cause")?,
+            status: row.try_get("status")?,
+            wait_seconds: row.try_get("wait_seconds")?,
+            talk_seconds: row.try_get("talk_seconds")?,
+            hangup_by: row.try_get("hangup_by")?,
             queue: row.try_get("queue")?,
             agent: row.try_get("agent")?,
             sip_call_id: row.try_get("sip_call_id")?,
@@ -284,7 +322,14 @@ fn leg_row(row: &Row) -> Result<LegRow> {
         provisional: row.try_get("provisional")?,
         recorded: row.try_get("recorded")?,
         node: row.try_get("node")?,
+        events: events(row.try_get("events")?),
     })
+}
+
+/// Those that this version of the program knows.
+fn events(stored: Value) -> Vec<Event> {
+    let Value::Array(events) = stored else { return Vec::new() };
+    events.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect()
 }
 
 /// The columns of a [`LegRow`].
@@ -293,7 +338,7 @@ macro_rules! columns {
         "c.id, c.leg_uuid, c.bleg_uuid, c.parent_uuid, c.leg_direction, c.call_uuid, c.domain, c.direction,
          c.caller_id_number, c.caller_id_name, c.destination_number, c.context, c.start_time, c.answer_time, c.end_time,
          c.duration, c.billsec, c.hangup_cause, c.queue, c.agent, c.sip_call_id, c.hangup_cause_q850, c.source,
-         c.provisional, c.recorded, c.node"
+         c.provisional, c.recorded, c.node, c.status, c.wait_seconds, c.talk_seconds, c.hangup_by, c.events"
     };
 }
 

@@ -25,7 +25,8 @@ impl Locks {
             match &item.content {
                 Content::Leg(leg) => {
                     locks.keys.insert(call(&leg.leg_uuid));
-                    locks.keys.extend(leg.parent_uuid.as_deref().map(call));
+                    let others = [&leg.parent_uuid, &leg.story.consult_uuid];
+                    locks.keys.extend(others.into_iter().flatten().map(|uuid| call(uuid)));
                 }
                 Content::Sip(event) => {
                     locks.keys.insert(dialog(&event.call_id));
@@ -35,6 +36,11 @@ impl Locks {
             }
         }
         locks
+    }
+
+    /// Those of these legs and calls.
+    pub(super) fn of_calls<'a>(uuids: impl Iterator<Item = &'a str>) -> Self {
+        Self { keys: uuids.map(call).collect() }
     }
 
     /// Takes all of them, in order.

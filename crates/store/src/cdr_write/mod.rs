@@ -7,7 +7,9 @@ pub(crate) mod calls;
 pub(crate) mod dialogs;
 pub(crate) mod insert;
 pub(crate) mod locks;
+pub mod open;
 pub(crate) mod quarantine;
+pub(crate) mod summaries;
 
 use bytes::Bytes;
 use jiff::Timestamp;

@@ -28,6 +28,7 @@ fn event(kind: SipEventKind, time: &str, media: Option<bool>) -> SipEvent {
         sip_reason: None,
         media,
         direction: None,
+        by: None,
     }
 }
 

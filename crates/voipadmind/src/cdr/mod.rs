@@ -1,6 +1,7 @@
 //! A call's record from the socket to the table.
 //!
-//! In: documents of FreeSWITCH (`POST /fs/cdr`) and events of Kamailio (`POST /fs/kamailio`).
+//! In: documents of FreeSWITCH (`POST /fs/cdr`), its channels that are answered ([`open`]), and events of Kamailio
+//! (`POST /fs/kamailio`).
 //! Out: rows of `voip.cdr`, and their answers in `GET /api/cdr`.
 //! Never: an acknowledged document that is in neither the journal nor the table.
 //!
@@ -9,6 +10,7 @@
 
 pub mod http;
 pub mod intake;
+pub mod open;
 pub mod partitions;
 pub mod pump;
 pub mod receipts;
@@ -21,6 +23,8 @@ pub mod worker;
 pub enum Kind {
     Freeswitch,
     Kamailio,
+    /// A channel of FreeSWITCH that goes on.
+    Channel,
 }
 
 impl Kind {
@@ -28,12 +32,14 @@ impl Kind {
         match self {
             Self::Freeswitch => 1,
             Self::Kamailio => 2,
+            Self::Channel => 3,
         }
     }
     pub fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Freeswitch),
             2 => Some(Self::Kamailio),
+            3 => Some(Self::Channel),
             _ => None,
         }
     }
@@ -41,6 +47,7 @@ impl Kind {
         match self {
             Self::Freeswitch => "freeswitch",
             Self::Kamailio => "kamailio",
+            Self::Channel => "channel",
         }
     }
 }

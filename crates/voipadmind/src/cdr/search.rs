@@ -46,7 +46,9 @@ pub struct Filters {
 }
 
 #[utoipa::path(get, path = "/api/cdr", params(Filters), tag = "cdr", security(("key" = [])),
-    responses((status = 200, description = "One page: items, next"), (status = 400, body = Problem)))]
+    responses((status = 200, description = "One page: items, next. A call has `status` (answered, voicemail, abandoned, missed, \
+         busy, rejected, failed), `wait_seconds`, `talk_seconds`, `hangup_by` (caller, callee, system) and `events`, its timeline: \
+         time, event, who, leg_uuid, detail. A leg has its own status, where it can also be `elsewhere`"), (status = 400, body = Problem)))]
 pub async fn list(
     caller: Caller,
     State(store): State<Store>,
@@ -111,13 +113,14 @@ fn shown(page: &Page<impl Serialize>, zone: &TimeZone) -> Result<Json<Value>, Pr
     Ok(Json(value))
 }
 
-/// Rewrites every `…_time` of calls and their legs with the zone's offset; three levels deep at most.
+/// Rewrites every `…_time` of calls and their legs, and the `time` of their events, with the zone's offset; three levels deep at most.
 fn move_times(value: &mut Value, zone: &TimeZone) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, zone)),
         Value::Object(fields) => {
             for (name, field) in fields {
-                let time = field.as_str().filter(|_| name.ends_with("_time")).and_then(|t| t.parse().ok());
+                let told = name.ends_with("_time") || name == "time";
+                let time = field.as_str().filter(|_| told).and_then(|t| t.parse().ok());
                 match time {
                     Some(time) => *field = in_zone(time, zone).into(),
                     None => move_times(field, zone),

@@ -139,16 +139,12 @@ fn understand(delivered: Delivered) -> (String, Item) {
 
 fn parse(kind: Kind, key: &str, body: &Bytes) -> Content {
     let hint = (!key.is_empty()).then_some(key);
-    match kind {
-        Kind::Freeswitch => match model::cdr::parse(body, hint) {
-            Ok(leg) => Content::Leg(Box::new(leg)),
-            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
-        },
-        Kind::Kamailio => match model::sip_event::parse(body) {
-            Ok(event) => Content::Sip(Box::new(event)),
-            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
-        },
-    }
+    let understood = match kind {
+        Kind::Freeswitch => model::cdr::parse(body, hint).map(|leg| Content::Leg(Box::new(leg))),
+        Kind::Channel => model::cdr::open::parse_open(body).map(|leg| Content::Leg(Box::new(leg))),
+        Kind::Kamailio => model::sip_event::parse(body).map(|event| Content::Sip(Box::new(event))),
+    };
+    understood.unwrap_or_else(|rejected| poison(rejected.reason, kind.as_str(), rejected.uuid))
 }
 
 fn poison(reason: String, source: &str, uuid: Option<String>) -> Content {
