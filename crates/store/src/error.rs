@@ -9,6 +9,9 @@ pub enum Error {
     /// Nothing was changed, and asking again later may succeed: no server, no writable server, too busy, a lost race.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The statement was stopped because it took too long. A search is narrowed; anything else may be tried again.
+    #[error("it takes too long: {0}")]
+    TooSlow(String),
     /// The commit was sent and no valid acknowledgement came. It may or may not have happened; asking again with the same
     /// idempotency key tells.
     #[error("the outcome is unknown: {0}")]
@@ -40,7 +43,7 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later with nothing changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
+        matches!(self, Self::Unavailable(_) | Self::TooSlow(_) | Self::Unknown(_))
     }
 
     /// Whether this value, not the server, is at fault: another try fails the same way.
@@ -67,6 +70,7 @@ impl From<tokio_postgres::Error> for Error {
             &SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION | &SqlState::CHECK_VIOLATION => {
                 of_constraint(db.code(), db.constraint().unwrap_or_default(), text)
             }
+            &SqlState::QUERY_CANCELED => Self::TooSlow(text),
             &SqlState::NOT_NULL_VIOLATION => Self::Invalid { field: "value", reason: text },
             // A server that became read-only was demoted: the pool drops the connection and finds the writer.
             &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(text),

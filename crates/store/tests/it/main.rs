@@ -10,4 +10,5 @@ mod common;
 mod configuration;
 mod news;
 mod route;
+mod search;
 mod tenants;
