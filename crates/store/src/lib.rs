@@ -28,6 +28,7 @@ mod limbo;
 pub mod migrations;
 pub mod page;
 mod pool;
+pub mod quarantine;
 pub mod queues;
 pub mod receipts;
 pub mod search;

@@ -10,8 +10,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
-    audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo, migrations, queues,
-    receipts, search, seed, sweep, tenant, transaction, users,
+    audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo, migrations,
+    quarantine, queues, receipts, search, seed, sweep, tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -56,6 +56,11 @@ const OF_VOIP_ADMIN: &[&str] = &[
     keys::LOG_KEY,
     limbo::SERVER,
     migrations::SCHEMA_VERSION,
+    quarantine::GET,
+    quarantine::LIST,
+    quarantine::LOG,
+    quarantine::REASON,
+    quarantine::SETTLE,
     queues::APPOINT,
     queues::CREATE,
     queues::DELETE,

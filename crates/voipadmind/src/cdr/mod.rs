@@ -12,6 +12,7 @@ pub mod http;
 pub mod intake;
 pub mod partitions;
 pub mod pump;
+pub mod quarantine;
 pub mod receipts;
 pub mod search;
 pub mod sweep;
@@ -37,6 +38,9 @@ impl Kind {
             2 => Some(Self::Kamailio),
             _ => None,
         }
+    }
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Freeswitch, Self::Kamailio].into_iter().find(|kind| kind.as_str() == name)
     }
     pub fn as_str(self) -> &'static str {
         match self {
