@@ -308,3 +308,14 @@ pub(crate) const ANY_DOMAIN_ID: &str = "SELECT id FROM voip.domains WHERE domain
 pub(crate) const NUMBERS_OF_USER: &str = "SELECT e.extension FROM voip.users u
     JOIN voip.extensions e ON e.user_id = u.id AND e.type = 'user'
     WHERE u.domain_id = $1 AND u.username = $2 ORDER BY e.id LIMIT $3";
+
+/// $1 the tenant, $2 a domain that is none of ours, $3 and $4 the position, $5 the horizon.
+pub(crate) const CHANGES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", c.xid::text::int8 AS changed_by FROM voip.cdr c
+    WHERE ($1::int4 IS NULL OR c.domain_id = $1) AND ($2::text IS NULL OR c.domain = lower($2))
+      AND c.xid >= ($3::int8)::text::xid8 AND (c.xid, c.id) > (($3::int8)::text::xid8, $4)
+      AND c.xid < ($5::int8)::text::xid8
+    ORDER BY c.xid, c.id LIMIT $6"
+);

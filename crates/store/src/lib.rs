@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod bootstrap;
+pub mod cdr_changes;
 pub mod cdr_read;
 pub mod cdr_write;
 pub mod changes;

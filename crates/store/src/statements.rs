@@ -10,13 +10,15 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
-    audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo, migrations,
-    quarantine, queues, receipts, search, seed, sweep, tenant, transaction, users,
+    audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo,
+    migrations, quarantine, queues, receipts, search, seed, sweep, tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
     audit::LOG,
+    cdr_changes::HORIZON,
     cdr_read::ANY_DOMAIN_ID,
+    cdr_read::CHANGES,
     cdr_read::LEGS_OF_CALLS,
     cdr_read::NUMBERS_OF_USER,
     cdr_read::RECORDINGS_OF_LEGS,

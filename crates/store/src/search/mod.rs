@@ -16,9 +16,12 @@ mod page;
 #[cfg(test)]
 mod samples;
 mod sql;
+mod stats;
 
 pub use filter::{CONDITIONS_MAX, CdrFilter, Column, Compare, Condition, Number, Pattern, Time, Wanted};
 pub use page::{Count, CountOf, Cursor, Listed, PageOf};
+pub use stats::{GROUPS_MAX, Group, GroupBy, StatsOf};
 
+pub(crate) use conditions::Tenancy;
 #[cfg(test)]
-pub(crate) use {conditions::Tenancy, samples::pages_after, samples::statements, sql::Sql};
+pub(crate) use {samples::pages_after, samples::statements, sql::Sql};

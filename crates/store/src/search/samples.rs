@@ -7,7 +7,8 @@ use super::conditions::{Subject, Tenancy};
 use super::filter::{CdrFilter, Column, Compare, Condition, Number, Pattern, Time, Wanted};
 use super::page::{Cursor, PageOf, Walk};
 use super::sql::Sql;
-use super::{calls, count, legs};
+use super::stats::{GroupBy, StatsOf};
+use super::{calls, count, legs, stats};
 
 const TEXTS: [Column; 17] = [
     Column::Caller,
@@ -71,6 +72,13 @@ fn add(made: &mut Vec<Sql>, tenancy: &Tenancy, filter: &CdrFilter, walk: Walk) {
     made.push(count::among(tenancy, &found));
     for subject in [Subject::Call, Subject::Leg] {
         made.push(count::whole("EXPLAIN (FORMAT JSON) SELECT", subject, tenancy, filter));
+    }
+    for by in GroupBy::ALL {
+        made.push(stats::statement(
+            tenancy,
+            filter,
+            &StatsOf { by, zone: "Europe/Berlin".to_owned(), within_s: 20 },
+        ));
     }
     for wanted in &filter.conditions {
         made.extend(candidates::statements(tenancy, filter, walk, &wanted.condition));

@@ -4,6 +4,7 @@
 mod bootstrap;
 mod cdr_batch;
 mod cdr_calls;
+mod cdr_changes;
 mod cdr_faults;
 mod cdr_lists;
 mod common;
@@ -11,4 +12,5 @@ mod configuration;
 mod news;
 mod route;
 mod search;
+mod stats;
 mod tenants;

@@ -7,6 +7,7 @@
 //! Files that an engine could not post come in by [`sweep`].
 //! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
 
+pub mod changes;
 pub mod filters;
 pub mod http;
 pub mod intake;
@@ -15,6 +16,7 @@ pub mod pump;
 pub mod quarantine;
 pub mod receipts;
 pub mod search;
+pub mod stats;
 pub mod sweep;
 pub mod worker;
 

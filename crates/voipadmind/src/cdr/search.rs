@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Store;
 use store::cdr_read::{CALL_FIELDS, LEG_FIELDS};
-use store::search::{CountOf, Cursor, Listed, PageOf};
+use store::search::{CountOf, Cursor, PageOf};
 
 use super::filters::{self, Filters, Params};
 use crate::http::caller::{Access, Caller};
@@ -114,7 +114,7 @@ impl Fields {
 }
 
 /// A page as JSON, its times in `zone`.
-fn shown(page: &Listed<impl Serialize>, fields: &Fields, zone: &TimeZone) -> Result<Json<Value>, Problem> {
+pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<Json<Value>, Problem> {
     let mut value = json(page)?;
     if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
         items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, fields));

@@ -7,7 +7,7 @@ use http::header;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::cdr::{quarantine, search};
+use crate::cdr::{changes, quarantine, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
 
@@ -16,6 +16,8 @@ use crate::provisioning::{extensions, queues, users};
     info(title = "Tandem", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         search::list,
+        changes::list,
+        stats::show,
         quarantine::list,
         quarantine::show,
         quarantine::body,

@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cdr::intake::Intake;
-use crate::cdr::{http as intake_http, quarantine, search};
+use crate::cdr::{changes, http as intake_http, quarantine, search, stats};
 use crate::config::Network;
 use crate::directory::{self, cache::Directory};
 use crate::http::caller::Keys;
@@ -82,6 +82,8 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
 
     let api = Router::new()
         .route("/api/cdr", get(search::list))
+        .route("/api/cdr/changes", get(changes::list))
+        .route("/api/cdr/stats", get(stats::show))
         .route("/api/cdr/quarantine", get(quarantine::list))
         .route("/api/cdr/quarantine/replay", post(quarantine::replay_all))
         .route("/api/cdr/quarantine/{id}", get(quarantine::show))
