@@ -72,6 +72,8 @@ pub struct Call {
     pub recordings: Vec<RecordingRef>,
     /// Its legs in the order they started.
     pub legs: Vec<LegRow>,
+    #[serde(skip)]
+    id: i64,
 }
 
 /// A leg: one stored row.
@@ -179,7 +181,12 @@ pub const LEG_FIELDS: &[&str] = &[
 impl Call {
     /// Without its legs and recordings.
     pub(crate) fn of_head(head: LegRow) -> Self {
-        Self { facts: head.facts, recordings: Vec::new(), legs: Vec::new() }
+        Self { id: head.id, facts: head.facts, recordings: Vec::new(), legs: Vec::new() }
+    }
+
+    /// Where the list of calls goes on after this one.
+    pub fn cursor(&self) -> String {
+        cursor(self.facts.start_time, self.id)
     }
 }
 
@@ -230,7 +237,14 @@ pub(crate) async fn nest_legs(tx: &mut Transaction, calls: &mut [Call]) -> Resul
     Ok(())
 }
 
-pub(crate) fn cursor(start: Timestamp, id: i64) -> String {
+impl LegRow {
+    /// Where the list goes on after this one.
+    pub fn cursor(&self) -> String {
+        cursor(self.facts.start_time, self.id)
+    }
+}
+
+fn cursor(start: Timestamp, id: i64) -> String {
     TimeCursor { start, id }.to_string()
 }
 

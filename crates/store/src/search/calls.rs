@@ -9,7 +9,7 @@ use super::filter::CdrFilter;
 use super::list::{earlier, later, push_page};
 use super::page::{Listed, PageOf, Walk};
 use super::sql::{Sql, Value};
-use crate::cdr_read::{COLUMNS, Call, LegRow, cursor, leg_row, nest_legs};
+use crate::cdr_read::{COLUMNS, Call, LegRow, leg_row, nest_legs};
 use crate::transaction::Transaction;
 use crate::{Result, Scope, Store};
 
@@ -26,7 +26,7 @@ impl Store {
         let filter = resolve(&mut tx, &tenancy, filter).await?;
         let candidates = candidates::find(&mut tx, &tenancy, &filter, walk).await?;
         let heads = heads(&mut tx, &tenancy, &filter, walk, candidates.as_ref()).await?;
-        let listed = walk.cut(heads, |head| cursor(head.facts.start_time, head.id));
+        let listed = walk.cut(heads, LegRow::cursor);
         let mut items: Vec<Call> = listed.items.into_iter().map(Call::of_head).collect();
         if !page.heads_only {
             nest_legs(&mut tx, &mut items).await?;

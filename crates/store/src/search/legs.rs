@@ -6,7 +6,7 @@ use super::filter::{CdrFilter, Column, Condition, Pattern, Wanted};
 use super::list::{push_order, push_page};
 use super::page::{Listed, PageOf, Walk};
 use super::sql::Sql;
-use crate::cdr_read::{COLUMNS, LegRow, cursor, leg_row};
+use crate::cdr_read::{COLUMNS, LegRow, leg_row};
 use crate::{Result, Scope, Store};
 
 impl Store {
@@ -27,7 +27,7 @@ impl Store {
             None => None,
         };
         tx.commit().await?;
-        Ok(Listed { count, ..walk.cut(legs, |leg| cursor(leg.facts.start_time, leg.id)) })
+        Ok(Listed { count, ..walk.cut(legs, LegRow::cursor) })
     }
 }
 

@@ -8,6 +8,8 @@
 //! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
 
 pub mod changes;
+mod csv;
+pub mod export;
 pub mod filters;
 pub mod http;
 pub mod intake;

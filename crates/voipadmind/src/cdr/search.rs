@@ -108,6 +108,11 @@ impl Fields {
         asked.split(',').map(field).collect::<Result<_, _>>().map(|fields| Self(Some(fields)))
     }
 
+    /// The names, in the order asked for.
+    pub fn names(self, known: &[&'static str]) -> Vec<&'static str> {
+        self.0.unwrap_or_else(|| known.to_vec())
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.0.as_ref().is_none_or(|fields| fields.contains(&name))
     }
@@ -117,7 +122,9 @@ impl Fields {
 pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<Json<Value>, Problem> {
     let mut value = json(page)?;
     if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
-        items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, fields));
+        if let Some(names) = &fields.0 {
+            items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, names));
+        }
     }
     if *zone != TimeZone::UTC {
         move_times(&mut value, zone);
@@ -125,8 +132,8 @@ pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<
     Ok(Json(value))
 }
 
-pub fn keep(item: &mut Map<String, Value>, fields: &Fields) {
-    item.retain(|name, _| fields.has(name));
+pub fn keep(item: &mut Map<String, Value>, names: &[&str]) {
+    item.retain(|name, _| names.contains(&name.as_str()));
 }
 
 /// # Errors

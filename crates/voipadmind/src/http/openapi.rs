@@ -7,7 +7,7 @@ use http::header;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::cdr::{changes, quarantine, search, stats};
+use crate::cdr::{changes, export, quarantine, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
 
@@ -17,6 +17,7 @@ use crate::provisioning::{extensions, queues, users};
     paths(
         search::list,
         changes::list,
+        export::stream,
         stats::show,
         quarantine::list,
         quarantine::show,

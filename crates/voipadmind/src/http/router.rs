@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cdr::intake::Intake;
-use crate::cdr::{changes, http as intake_http, quarantine, search, stats};
+use crate::cdr::{changes, export, http as intake_http, quarantine, search, stats};
 use crate::config::Network;
 use crate::directory::{self, cache::Directory};
 use crate::http::caller::Keys;
@@ -84,6 +84,7 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .route("/api/cdr", get(search::list))
         .route("/api/cdr/changes", get(changes::list))
         .route("/api/cdr/stats", get(stats::show))
+        .route("/api/cdr/export", get(export::stream))
         .route("/api/cdr/quarantine", get(quarantine::list))
         .route("/api/cdr/quarantine/replay", post(quarantine::replay_all))
         .route("/api/cdr/quarantine/{id}", get(quarantine::show))
