@@ -67,6 +67,8 @@ impl From<tokio_postgres::Error> for Error {
         };
         let text = format!("{} ({})", db.message(), db.code().code());
         match db.code() {
+            // No partition takes the row: its month was dropped just now, and is made again.
+            &SqlState::CHECK_VIOLATION if db.constraint().is_none() => Self::Unavailable(text),
             &SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION | &SqlState::CHECK_VIOLATION => {
                 of_constraint(db.code(), db.constraint().unwrap_or_default(), text)
             }
@@ -141,6 +143,7 @@ const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("extensions_trunk", "trunk_id", "no such trunk in this domain"),
     ("extensions_conference", "conference_id", "no such conference in this domain"),
     ("extensions_recording_policy", "recording_policy_id", "no such policy in this domain"),
+    ("cdr_retention_days_range", "days", "1 to 36500 days"),
     ("api_keys_name_unique", "name", "a key of this name exists already"),
     ("api_keys_prefix_unique", "prefix", "this prefix is taken: make another key"),
     ("idempotency_keys_key_length", "Idempotency-Key", "1 to 255 characters"),

@@ -32,6 +32,7 @@ mod pool;
 pub mod quarantine;
 pub mod queues;
 pub mod receipts;
+pub mod retention;
 pub mod search;
 pub mod seed;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
     audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo,
-    migrations, quarantine, queues, receipts, search, seed, sweep, tenant, transaction, users,
+    migrations, quarantine, queues, receipts, retention, search, seed, sweep, tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -74,6 +74,13 @@ const OF_VOIP_ADMIN: &[&str] = &[
     queues::REACHED_BY,
     queues::UPDATE,
     receipts::TAKE_RECEIPTS,
+    retention::DELETE,
+    retention::DROP_PARTITION,
+    retention::LIST,
+    retention::LOG,
+    retention::PARTITIONS,
+    retention::SET,
+    retention::UNSET,
     sweep::IDEMPOTENCY_KEYS,
     sweep::RECEIPTS,
     sweep::SIP_DIALOGS,

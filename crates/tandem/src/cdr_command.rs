@@ -59,6 +59,8 @@ enum Command {
         #[command(subcommand)]
         command: Quarantine,
     },
+    /// The tables of calls' records, one a month in UTC.
+    Partitions,
 }
 
 #[derive(Subcommand)]
@@ -99,6 +101,13 @@ pub fn run(args: CdrArgs) -> Result<()> {
     let api = Api::new(args.door)?;
     match args.command {
         Command::Quarantine { command } => quarantine(&api, json, command),
+        Command::Partitions => {
+            let partitions = api.json("GET", "/api/cdr/partitions")?;
+            if json {
+                return print(&partitions);
+            }
+            table(&partitions, &["name", "from_time", "to_time", "rows_estimate", "bytes"])
+        }
     }
 }
 

@@ -70,7 +70,7 @@ enum Command {
         #[arg(value_enum)]
         switch: pair_command::Switch,
     },
-    /// Calls' records: what could not be understood.
+    /// Calls' records: what could not be understood, and the months they are in.
     Cdr(cdr_command::CdrArgs),
     /// Hundreds of calls at once through a dev node or a lab, each accounted for; fails if one is not.
     Load(load_command::Args),

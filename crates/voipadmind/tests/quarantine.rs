@@ -98,3 +98,22 @@ fn what_is_held_is_given_again_or_put_away() {
     assert_eq!(audit, "replay,discard");
     assert_eq!(node.get("/api/cdr/quarantine/x").status, 404);
 }
+
+#[test]
+fn months_are_shown_and_how_long_they_are_kept_is_the_platforms_to_set() {
+    let node = testkit::or_skip!(Node::start());
+    let months = node.get("/api/cdr/partitions").json();
+    let months = months["items"].as_array().unwrap();
+    assert!(months.len() >= 6, "four months and the two outer tables: {months:?}");
+    assert_eq!(months.iter().filter(|month| month["from_time"].is_null()).count(), 2);
+    let put = |key, rule| node.api("PUT", "/api/cdr/retention", key, Some(&rule), &[]).status;
+    assert_eq!(put(PLATFORM_KEY, json!({"days": 400})), 204);
+    assert_eq!(put(PLATFORM_KEY, json!({"domain": "other.test", "days": 90})), 204);
+    assert_eq!(put(PLATFORM_KEY, json!({"domain": "other.test", "days": 0})), 422);
+    assert_eq!(put(TENANT_KEY, json!({"domain": "other.test", "days": 1})), 403);
+    let rules = json!([{"domain": null, "days": 400}, {"domain": "other.test", "days": 90}]);
+    assert_eq!(node.get("/api/cdr/retention").json()["items"], rules);
+    let own = node.api("GET", "/api/cdr/retention", TENANT_KEY, None, &[]).json();
+    assert_eq!(own["items"], json!([{"domain": "other.test", "days": 90}]));
+    assert_eq!(node.api("GET", "/api/cdr/partitions", TENANT_KEY, None, &[]).status, 403);
+}

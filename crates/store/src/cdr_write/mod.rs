@@ -151,8 +151,10 @@ impl Store {
     }
 }
 
-pub(crate) const PREPARE_PARTITIONS: &str =
-    "SELECT voip.ensure_cdr_partition(now() + n * interval '1 month') FROM generate_series(0, 3) n";
+/// Months are UTC's: in another zone the last day of one plus a month can be the same month again.
+pub(crate) const PREPARE_PARTITIONS: &str = "SELECT voip.ensure_cdr_partition(
+        (date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
+    FROM generate_series(0, 3) n";
 
 /// Writes everything but receipts, or answers `None` when a call needs a lock that is not held: `locks` then knows it.
 pub(crate) async fn write(

@@ -10,6 +10,7 @@ mod cdr_lists;
 mod common;
 mod configuration;
 mod news;
+mod retention;
 mod route;
 mod search;
 mod stats;

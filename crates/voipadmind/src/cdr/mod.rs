@@ -17,6 +17,7 @@ pub mod partitions;
 pub mod pump;
 pub mod quarantine;
 pub mod receipts;
+pub mod retention;
 pub mod search;
 pub mod stats;
 pub mod sweep;

@@ -121,10 +121,8 @@ impl Fields {
 /// A page as JSON, its times in `zone`.
 pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<Json<Value>, Problem> {
     let mut value = json(page)?;
-    if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
-        if let Some(names) = &fields.0 {
-            items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, names));
-        }
+    if let (Some(items), Some(names)) = (value.get_mut("items").and_then(Value::as_array_mut), &fields.0) {
+        items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, names));
     }
     if *zone != TimeZone::UTC {
         move_times(&mut value, zone);

@@ -7,7 +7,7 @@ use http::header;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::cdr::{changes, export, quarantine, search, stats};
+use crate::cdr::{changes, export, quarantine, retention, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
 
@@ -18,6 +18,9 @@ use crate::provisioning::{extensions, queues, users};
         search::list,
         changes::list,
         export::stream,
+        retention::partitions,
+        retention::show,
+        retention::set,
         stats::show,
         quarantine::list,
         quarantine::show,
