@@ -10,6 +10,19 @@ ALTER TABLE voip.cdr
     -- The transaction that wrote the row last. All below the oldest one still running are seen by everybody, for good.
     ADD COLUMN xid xid8 NOT NULL DEFAULT pg_current_xact_id();
 
+-- Whoever changes what a row tells makes it come again. A trigger, so that no UPDATE can forget it.
+CREATE FUNCTION voip.tell_cdr_change() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.xid := pg_current_xact_id();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tell_cdr_change
+    BEFORE UPDATE OF call_uuid, head, provisional, answer_time, end_time, duration, billsec, hangup_cause, recorded,
+        status, wait_seconds, talk_seconds, hangup_by ON voip.cdr
+    FOR EACH ROW EXECUTE FUNCTION voip.tell_cdr_change();
+
 -- A partition is built aside, so that it must have the generated columns before it is attached.
 CREATE OR REPLACE FUNCTION voip.ensure_cdr_partition(p_at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET timezone = 'UTC'

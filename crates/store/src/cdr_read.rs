@@ -198,15 +198,13 @@ pub(crate) async fn nest_legs(tx: &mut Transaction, calls: &mut [Call]) -> Resul
     let uuids: Vec<String> = calls.iter().map(|call| call.facts.call_uuid.clone()).collect();
     let index: HashMap<&str, usize> =
         uuids.iter().enumerate().map(|(at, uuid)| (uuid.as_str(), at)).collect();
-    let first = calls.iter().map(|call| call.facts.start_time).min();
-    let last = calls.iter().map(|call| call.facts.start_time).max();
+    let starts: Vec<Timestamp> = calls.iter().map(|call| call.facts.start_time).collect();
     let rows = tx
         .search(
             LEGS_OF_CALLS,
             &[
                 (&uuids, Type::TEXT_ARRAY),
-                (&first, Type::TIMESTAMPTZ),
-                (&last, Type::TIMESTAMPTZ),
+                (&starts, Type::TIMESTAMPTZ_ARRAY),
                 (&LEGS_PER_PAGE_MAX, Type::INT8),
             ],
         )
@@ -304,10 +302,10 @@ pub(crate) const COLUMNS: &str = columns!();
 pub(crate) const LEGS_OF_CALLS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM unnest($1::text[]) AS n (call_uuid) CROSS JOIN LATERAL (
+    " FROM unnest($1::text[], $2::timestamptz[]) AS n (call_uuid, head_start) CROSS JOIN LATERAL (
         SELECT * FROM voip.cdr l WHERE l.call_uuid = n.call_uuid AND
-            l.start_time BETWEEN $2::timestamptz - interval '7 days' AND $3::timestamptz + interval '7 days' OFFSET 0) c
-    ORDER BY c.start_time, c.id LIMIT $4"
+            l.start_time BETWEEN n.head_start - interval '7 days' AND n.head_start + interval '7 days' OFFSET 0) c
+    ORDER BY c.start_time, c.id LIMIT $3"
 );
 
 /// $1, $2: the keys of recorded legs.

@@ -136,6 +136,6 @@ pub(crate) const KNOWN: &str = "WITH named AS MATERIALIZED (
         SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
          WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k WHERE k.head";
 
-pub(crate) const REKEY: &str = "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head, xid = pg_current_xact_id()
+pub(crate) const REKEY: &str = "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head
     FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bool[]) AS r (leg_uuid, start_time, call_uuid, head)
     WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.start_time BETWEEN $5 AND $6";

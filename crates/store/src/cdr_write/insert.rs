@@ -215,14 +215,14 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,
         leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time,
         duration, billsec, hangup_cause, hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded,
-        node, domain_id, queue_id, agent_user_id, xid) = (
+        node, domain_id, queue_id, agent_user_id) = (
         EXCLUDED.call_uuid, EXCLUDED.head, EXCLUDED.parent_uuid, EXCLUDED.bleg_uuid, EXCLUDED.source,
         EXCLUDED.provisional, EXCLUDED.vp_call, EXCLUDED.domain, EXCLUDED.direction, EXCLUDED.leg_direction,
         EXCLUDED.caller_id_number, EXCLUDED.caller_id_name, EXCLUDED.destination_number, EXCLUDED.context,
         EXCLUDED.answer_time, EXCLUDED.end_time, EXCLUDED.duration, EXCLUDED.billsec, EXCLUDED.hangup_cause,
         EXCLUDED.hangup_cause_q850, EXCLUDED.queue, EXCLUDED.agent, EXCLUDED.sip_call_id,
         EXCLUDED.core_uuid, EXCLUDED.recorded, EXCLUDED.node, EXCLUDED.domain_id, EXCLUDED.queue_id,
-        EXCLUDED.agent_user_id, pg_current_xact_id())
+        EXCLUDED.agent_user_id)
     WHERE cdr.provisional AND NOT EXCLUDED.provisional";
 
 pub(crate) const MISSING_PARTITIONS: &str = "SELECT FROM unnest($1::timestamptz[]) AS t

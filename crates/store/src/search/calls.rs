@@ -102,14 +102,13 @@ pub(super) fn of_candidates(
     sql
 }
 
-/// One look-up a call: OFFSET 0 keeps the planner from reading the list instead, which it would where there are no
-/// statistics yet.
+/// One look-up a call, in the month or two around its leg: OFFSET 0 keeps the planner from reading the list instead, which it
+/// would where there are no statistics yet.
 pub(super) fn push_candidates(sql: &mut Sql, found: &Candidates) {
-    sql.push("unnest(").value(Value::Texts(found.calls.clone()));
-    sql.push(
-        ") AS n (candidate) CROSS JOIN LATERAL (
-            SELECT * FROM voip.cdr h WHERE h.call_uuid = n.candidate AND h.head AND h.start_time BETWEEN ",
+    let (calls, starts) = found.calls.iter().map(|(call, start)| (call.clone(), *start)).unzip();
+    sql.push("unnest(").value(Value::Texts(calls)).push(", ").value(Value::Times(starts)).push(
+        ") AS n (candidate, leg_start) CROSS JOIN LATERAL (
+            SELECT * FROM voip.cdr h WHERE h.call_uuid = n.candidate AND h.head AND h.start_time BETWEEN
+                n.leg_start - interval '7 days' AND n.leg_start + interval '7 days' OFFSET 0) c WHERE true",
     );
-    sql.value(Value::Time(earlier(found.span.0))).push(" AND ").value(Value::Time(later(found.span.1)));
-    sql.push(" OFFSET 0) c WHERE true");
 }

@@ -2,7 +2,7 @@
 //! its index on legs. So the legs are asked first: are they few, their calls are all there is to look at; are they
 //! many and in the order of time, the newest of them decide the page.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -20,7 +20,8 @@ const LEGS_MAX: i64 = 2_500;
 
 /// The calls of the legs that fulfil a condition.
 pub(super) struct Candidates {
-    pub(super) calls: Vec<String>,
+    /// Each call, and when one of its legs started.
+    pub(super) calls: BTreeMap<String, Timestamp>,
     /// What they still have to fulfil.
     pub(super) rest: CdrFilter,
     /// The first and the last of the legs' starts.
@@ -126,7 +127,7 @@ async fn ask(
     condition: usize,
     probes: &[Probe],
 ) -> Result<Candidates> {
-    let mut calls = BTreeSet::new();
+    let mut calls = BTreeMap::new();
     let mut span = (Timestamp::MAX, Timestamp::MIN);
     let mut known = Known::All;
     for probe in probes {
@@ -135,7 +136,7 @@ async fn ask(
         let mut own = (Timestamp::MAX, Timestamp::MIN);
         for row in &rows {
             let (call, start) = leg(row)?;
-            calls.insert(call);
+            calls.insert(call, start);
             own = (own.0.min(start), own.1.max(start));
         }
         span = (span.0.min(own.0), span.1.max(own.1));
@@ -145,7 +146,7 @@ async fn ask(
     }
     let mut rest = filter.clone();
     rest.conditions.remove(condition);
-    Ok(Candidates { rest, calls: calls.into_iter().collect(), span, known })
+    Ok(Candidates { rest, calls, span, known })
 }
 
 impl Known {

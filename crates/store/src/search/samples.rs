@@ -61,7 +61,7 @@ pub(crate) fn pages_after(tenancy: &Tenancy, start: Timestamp) -> [Sql; 2] {
 
 fn add(made: &mut Vec<Sql>, tenancy: &Tenancy, filter: &CdrFilter, walk: Walk) {
     let found = Candidates {
-        calls: vec!["a".to_owned()],
+        calls: [("a".to_owned(), Timestamp::UNIX_EPOCH)].into(),
         rest: filter.clone(),
         span: (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH),
         known: Known::All,

@@ -11,6 +11,7 @@ pub(crate) enum Value {
     Int(i32),
     Big(i64),
     Time(Timestamp),
+    Times(Vec<Timestamp>),
 }
 
 impl Value {
@@ -21,6 +22,7 @@ impl Value {
             Self::Int(value) => (value, Type::INT4),
             Self::Big(value) => (value, Type::INT8),
             Self::Time(value) => (value, Type::TIMESTAMPTZ),
+            Self::Times(value) => (value, Type::TIMESTAMPTZ_ARRAY),
         }
     }
 }

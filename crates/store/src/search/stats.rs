@@ -54,9 +54,9 @@ pub struct Group {
     pub name: Option<String>,
     /// Calls.
     pub calls: i64,
-    /// Of these, answered by a person or a machine; in a queue by an agent.
+    /// Of these, answered: in a queue by an agent.
     pub answered: i64,
-    /// Of these, callers who left a queue before an agent answered. Not counted by agent.
+    /// Of these, callers who hung up while they waited in a queue or a menu. Not counted by agent.
     pub abandoned: Option<i64>,
     /// Answer-seizure ratio: answered of all, 0 to 1.
     pub asr: f64,
@@ -125,7 +125,7 @@ pub(super) fn statement(tenancy: &Tenancy, filter: &CdrFilter, stats: &StatsOf) 
             count(*) FILTER (WHERE queued AND answered AND wait <= ",
     );
     sql.value(Value::Int(stats.within_s)).push(
-        ") AS soon, count(*) FILTER (WHERE queued AND answered) AS queue_answered,
+        ") AS soon, count(*) FILTER (WHERE queued AND (answered OR abandoned)) AS served,
             count(wait) FILTER (WHERE queued) AS waits FROM (SELECT ",
     );
     if stats.by == GroupBy::Agent {
@@ -175,7 +175,7 @@ fn group(row: &Row, by: GroupBy) -> Result<Group> {
     let (calls, answered): (i64, i64) = (row.try_get("calls")?, row.try_get("answered")?);
     let (talk, queued): (i64, bool) = (row.try_get("talk")?, row.try_get("queued")?);
     let abandoned: i64 = row.try_get("abandoned")?;
-    let (soon, queue_answered): (i64, i64) = (row.try_get("soon")?, row.try_get("queue_answered")?);
+    let (soon, served): (i64, i64) = (row.try_get("soon")?, row.try_get("served")?);
     let waits: i64 = row.try_get("waits")?;
     let start_time: Option<Timestamp> = row.try_get("at")?;
     let of = |part: i64, whole: i64| if whole == 0 { None } else { Some(part as f64 / whole as f64) };
@@ -189,6 +189,6 @@ fn group(row: &Row, by: GroupBy) -> Result<Group> {
         acd: of(talk, answered),
         talk_seconds: talk,
         wait_seconds: row.try_get("wait")?,
-        service_level: of(soon, queue_answered + abandoned).filter(|_| queued && waits > 0),
+        service_level: of(soon, served).filter(|_| queued && waits > 0),
     })
 }
