@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod bootstrap;
+pub mod cdr_changes;
 pub mod cdr_read;
 pub mod cdr_write;
 pub mod changes;
@@ -28,8 +29,11 @@ mod limbo;
 pub mod migrations;
 pub mod page;
 mod pool;
+pub mod quarantine;
 pub mod queues;
 pub mod receipts;
+pub mod retention;
+pub mod search;
 pub mod seed;
 #[cfg(test)]
 mod statements;

@@ -54,7 +54,7 @@ pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'
 
 /// Makes the partitions of the items' months, in transactions of their own: attaching one inside the batch's would
 /// hold its lock on the table for as long as the batch waits for its standby.
-pub(super) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<()> {
+pub(crate) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<()> {
     let starts = items.iter().filter_map(|item| match &item.content {
         Content::Leg(leg) => Some(leg.start_time),
         // The leg of a direct call starts when its INVITE came; later events of the dialog do not tell it again.

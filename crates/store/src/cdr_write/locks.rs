@@ -13,13 +13,13 @@ use crate::Result;
 use crate::transaction::Transaction;
 
 #[derive(Default)]
-pub(super) struct Locks {
+pub(crate) struct Locks {
     keys: BTreeSet<i64>,
 }
 
 impl Locks {
     /// What the items themselves name.
-    pub(super) fn of_items(items: &[Item]) -> Self {
+    pub(crate) fn of_items(items: &[Item]) -> Self {
         let mut locks = Self::default();
         for item in items {
             match &item.content {
@@ -44,7 +44,7 @@ impl Locks {
     }
 
     /// Takes all of them, in order.
-    pub(super) async fn take(&self, tx: &mut Transaction) -> Result<()> {
+    pub(crate) async fn take(&self, tx: &mut Transaction) -> Result<()> {
         if self.keys.is_empty() {
             return Ok(());
         }

@@ -26,7 +26,7 @@ pub const BATCH_ITEMS_MAX: usize = 500;
 
 /// How often a batch starts anew because its calls turned out to hang together with others'. Each time it knows more
 /// of the tree above it, whose depth is that of a call's transfers.
-const ATTEMPTS_MAX: usize = 16;
+pub(crate) const ATTEMPTS_MAX: usize = 16;
 
 /// One journal record on its way into the database.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub enum Content {
     Poison {
         /// Why, as a sentence.
         reason: String,
-        /// Where it came from, such as `fs/cdr`.
+        /// Which engine it came from: `freeswitch` or `kamailio`.
         source: String,
         /// The leg's uuid as far as known.
         uuid: Option<String>,
@@ -124,6 +124,7 @@ impl Store {
             let mut transaction = self.write_by_keys(Scope::Platform).await?;
             locks.take(&mut transaction).await?;
             if let Some(outcome) = write(&mut transaction, items, &mut locks).await? {
+                leave_receipts(&mut transaction, items).await?;
                 transaction.commit().await?;
                 return Ok(outcome);
             }
@@ -152,11 +153,17 @@ impl Store {
     }
 }
 
-pub(crate) const PREPARE_PARTITIONS: &str =
-    "SELECT voip.ensure_cdr_partition(now() + n * interval '1 month') FROM generate_series(0, 3) n";
+/// Months are UTC's: in another zone the last day of one plus a month can be the same month again.
+pub(crate) const PREPARE_PARTITIONS: &str = "SELECT voip.ensure_cdr_partition(
+        (date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
+    FROM generate_series(0, 3) n";
 
-/// Writes everything, or answers `None` when a call needs a lock that is not held: `locks` then knows it.
-async fn write(tx: &mut Transaction, items: &[Item], locks: &mut Locks) -> Result<Option<Outcome>> {
+/// Writes everything but receipts, or answers `None` when a call needs a lock that is not held: `locks` then knows it.
+pub(crate) async fn write(
+    tx: &mut Transaction,
+    items: &[Item],
+    locks: &mut Locks,
+) -> Result<Option<Outcome>> {
     let mut outcome = Outcome::default();
     let events = dialogs::events(items);
     outcome.sip_events = events.len();
@@ -167,7 +174,6 @@ async fn write(tx: &mut Transaction, items: &[Item], locks: &mut Locks) -> Resul
     let poison: Vec<_> = items.iter().filter_map(quarantine::Kept::poison).collect();
     outcome.quarantined = poison.len();
     quarantine::keep(tx, &poison).await?;
-    leave_receipts(tx, items).await?;
     Ok(Some(outcome))
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use model::Leg;
 use serde_json::Value;
-use store::cdr_read::{Call, CdrFilter};
+use store::cdr_read::Call;
+use store::search::{CdrFilter, PageOf};
 use store::{Scope, Store};
 
 use crate::common::{Fixture, Random, leg_item};
@@ -52,7 +53,10 @@ fn legs() -> Vec<Leg> {
 }
 
 async fn calls(store: &Store) -> BTreeMap<String, Call> {
-    let page = store.calls(Scope::Platform, &CdrFilter { limit: 100, ..CdrFilter::default() }).await.unwrap();
+    let page = store
+        .calls(Scope::Platform, &CdrFilter::default(), &PageOf { limit: 100, ..PageOf::default() })
+        .await
+        .unwrap();
     page.items.into_iter().map(|call| (call.facts.call_uuid.clone(), call)).collect()
 }
 

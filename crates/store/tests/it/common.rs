@@ -27,13 +27,21 @@ pub struct Fixture {
 
 /// A server whose time zone is far from UTC and not a whole hour off: every border of a month must be UTC's all the same.
 pub fn server() -> Result<Postgres, testkit::Error> {
+    Postgres::start_with(far_from_utc())
+}
+
+fn far_from_utc() -> PostgresOptions {
     let settings = vec![("timezone".to_owned(), "Pacific/Chatham".to_owned())];
-    Postgres::start_with(PostgresOptions { settings, ..PostgresOptions::default() })
+    PostgresOptions { settings, ..PostgresOptions::default() }
 }
 
 impl Fixture {
     pub async fn start() -> Result<Self, testkit::Error> {
-        let postgres = server()?;
+        Self::start_with(far_from_utc()).await
+    }
+
+    pub async fn start_with(settings: PostgresOptions) -> Result<Self, testkit::Error> {
+        let postgres = Postgres::start_with(settings)?;
         let options = options(&postgres);
         bootstrap(&options).await.unwrap();
         Ok(Self { store: Store::connect(config(&postgres)).unwrap(), options, postgres })

@@ -4,6 +4,7 @@
 mod bootstrap;
 mod cdr_batch;
 mod cdr_calls;
+mod cdr_changes;
 mod cdr_faults;
 mod cdr_lists;
 mod cdr_view;
@@ -11,5 +12,8 @@ mod common;
 mod configuration;
 mod news;
 mod open_legs;
+mod retention;
 mod route;
+mod search;
+mod stats;
 mod tenants;

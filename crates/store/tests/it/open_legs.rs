@@ -1,7 +1,8 @@
 //! Legs that go on, and what becomes of them when their node dies.
 
 use model::{Leg, LegDirection};
-use store::cdr_read::{Call, CdrFilter};
+use store::cdr_read::Call;
+use store::search::{CdrFilter, PageOf};
 use store::{Item, Outcome, Scope};
 
 use crate::common::{Fixture, at, leg, leg_item};
@@ -27,8 +28,8 @@ fn received(seq: u64, leg: Leg) -> Item {
 }
 
 async fn one_call(fixture: &Fixture) -> Call {
-    let filter = CdrFilter { limit: 10, ..CdrFilter::default() };
-    let mut page = fixture.store.calls(Scope::Platform, &filter).await.unwrap();
+    let ten = PageOf { limit: 10, ..PageOf::default() };
+    let mut page = fixture.store.calls(Scope::Platform, &CdrFilter::default(), &ten).await.unwrap();
     assert_eq!(page.items.len(), 1);
     page.items.remove(0)
 }

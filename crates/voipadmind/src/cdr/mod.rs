@@ -8,13 +8,20 @@
 //! Files that an engine could not post come in by [`sweep`].
 //! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
 
+pub mod changes;
+mod csv;
+pub mod export;
+pub mod filters;
 pub mod http;
 pub mod intake;
 pub mod open;
 pub mod partitions;
 pub mod pump;
+pub mod quarantine;
 pub mod receipts;
+pub mod retention;
 pub mod search;
+pub mod stats;
 pub mod sweep;
 pub mod worker;
 
@@ -42,6 +49,9 @@ impl Kind {
             3 => Some(Self::Channel),
             _ => None,
         }
+    }
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Freeswitch, Self::Kamailio].into_iter().find(|kind| kind.as_str() == name)
     }
     pub fn as_str(self) -> &'static str {
         match self {

@@ -129,7 +129,7 @@ fn count(outcome: &Outcome) {
 fn understand(delivered: Delivered) -> (String, Item) {
     let Delivered { id, entry } = delivered;
     let content = match Kind::from_code(entry.kind) {
-        Some(kind) => parse(kind, &entry.key, &entry.body),
+        Some(kind) => understood(kind, &entry.key, &entry.body),
         None => poison(format!("unknown kind {}", entry.kind), "queue", None),
     };
     let received = Timestamp::from_microsecond(entry.received_us).unwrap_or_else(|_| Timestamp::now());
@@ -137,7 +137,8 @@ fn understand(delivered: Delivered) -> (String, Item) {
     (id, Item { journal_id, seq, node, received, body, content })
 }
 
-fn parse(kind: Kind, key: &str, body: &Bytes) -> Content {
+/// What a document says; `key` is what its sender said of it beside.
+pub fn understood(kind: Kind, key: &str, body: &Bytes) -> Content {
     let hint = (!key.is_empty()).then_some(key);
     let understood = match kind {
         Kind::Freeswitch => model::cdr::parse(body, hint).map(|leg| Content::Leg(Box::new(leg))),
