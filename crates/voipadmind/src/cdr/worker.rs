@@ -18,8 +18,10 @@ const READ_BLOCK: Duration = Duration::from_millis(500);
 /// A started batch waits so long for one more entry, and `cdr.batch_timeout` in all: under load batches fill, and a single
 /// call at night is in the API at once.
 const IDLE: Duration = Duration::from_millis(100);
-/// Entries of a consumer that died are taken over after this long.
-const CLAIM_IDLE: Duration = Duration::from_secs(30);
+/// Entries of a consumer that died, or whose answer was lost with its link, are taken over after this long; looked for this
+/// often. One that only waits for the database has them stored twice at most in effort, never in rows.
+const CLAIM_IDLE: Duration = Duration::from_secs(10);
+const CLAIM_EVERY: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,7 @@ impl Worker {
         let mut size = self.batch_size;
         let mut claimed_at: Option<Instant> = None;
         while !stop.is_cancelled() {
-            let claim = claimed_at.is_none_or(|at| at.elapsed() > CLAIM_IDLE);
+            let claim = claimed_at.is_none_or(|at| at.elapsed() > CLAIM_EVERY);
             if claim {
                 claimed_at = Some(Instant::now());
             }
