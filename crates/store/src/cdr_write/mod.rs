@@ -21,7 +21,7 @@ use crate::transaction::Transaction;
 use crate::{Error, Result, Scope, Store};
 use locks::Locks;
 
-/// Items of one transaction at most: each holds up to three advisory locks, and the server's lock table is finite.
+/// Items of one transaction at most: each holds up to four advisory locks, and the server's lock table is finite.
 pub const BATCH_ITEMS_MAX: usize = 500;
 
 /// How often a batch starts anew because its calls turned out to hang together with others'. Each time it knows more
