@@ -10,6 +10,7 @@
 //!   does not wait for the standby; and a cancelled wait is never taken for success ([`Error::Unknown`]).
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 pub mod audit;
 pub mod bootstrap;
 pub mod cdr_changes;

@@ -99,6 +99,9 @@ impl Store {
         let mut expired = Expired::default();
         for _ in 0..PIECES_MAX {
             let mut tx = self.write(Scope::Platform).await?;
+            // The lock is held to the end of the commit, which must not wait for the standby. A drop that a failover loses is
+            // done again.
+            tx.batch("SET LOCAL synchronous_commit = local").await?;
             let dropped = tx.query_opt(DROP_PARTITION, &[]).await?.ok_or(Error::NotFound)?;
             let dropped: Option<String> = dropped.try_get(0)?;
             tx.commit().await?;

@@ -10,11 +10,14 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
-    audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo,
-    migrations, quarantine, queues, receipts, retention, search, seed, sweep, tenant, transaction, users,
+    accounting, audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys,
+    limbo, migrations, quarantine, queues, receipts, retention, search, seed, sweep, tenant, transaction,
+    users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
+    accounting::ADD_UP,
+    accounting::REPORT,
     audit::LOG,
     cdr_changes::HORIZON,
     cdr_read::ANY_DOMAIN_ID,
@@ -31,6 +34,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     cdr_write::insert::ENSURE_PARTITIONS,
     cdr_write::insert::INSERT,
     cdr_write::insert::MISSING_PARTITIONS,
+    cdr_write::ledger::NOTE,
     cdr_write::locks::TAKE,
     cdr_write::locks::TRY,
     cdr_write::open::CLOSE,
@@ -89,6 +93,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     retention::SET,
     retention::UNSET,
     sweep::IDEMPOTENCY_KEYS,
+    sweep::LEDGER,
     sweep::RECEIPTS,
     sweep::SIP_DIALOGS,
     tenant::BY_NAME,

@@ -1,4 +1,4 @@
-//! Poison is kept whole beside its batch: shown, given again, put away, by the platform only.
+//! What only the platform's keys do with calls' records: poison that is kept whole, months, how long they are kept.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic here is a failed test, with its line")]
 
@@ -29,6 +29,12 @@ fn three_of_five_hundred_are_poison() {
     }
     node.settle();
     assert_eq!(node.sql("SELECT count(*) FROM voip.cdr"), "497");
+    let report = node.get("/api/cdr/accounting").json();
+    let total = |name: &str| {
+        report["items"].as_array().unwrap().iter().map(|it| it[name].as_i64().unwrap()).sum::<i64>()
+    };
+    assert_eq!(["legs", "stored", "duplicates", "quarantined", "held"].map(total), [500, 497, 0, 3, 3]);
+    assert_eq!(node.api("GET", "/api/cdr/accounting", TENANT_KEY, None, &[]).status, 403);
     let held = node.get("/api/cdr/quarantine").json();
     let items = held["items"].as_array().unwrap();
     assert_eq!((items.len(), &held["next"]), (3, &json!(null)));

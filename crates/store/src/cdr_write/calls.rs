@@ -23,6 +23,14 @@ pub(super) struct Calls {
     span: (Timestamp, Timestamp),
 }
 
+impl Calls {
+    /// Whether the row is written: it is new, or true where a provisional one was.
+    pub(super) fn takes(&self, leg: &Leg) -> bool {
+        let stored = |row: &&Known| row.leg_uuid == leg.leg_uuid && row.start_time == leg.start_time;
+        self.known.iter().find(stored).is_none_or(|row| row.provisional && !leg.provisional)
+    }
+}
+
 /// Reads until every call found is locked. `None`: another worker holds one of them.
 pub(super) async fn read(
     tx: &mut Transaction,

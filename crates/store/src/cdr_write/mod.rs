@@ -6,6 +6,7 @@
 pub(crate) mod calls;
 pub(crate) mod dialogs;
 pub(crate) mod insert;
+pub(crate) mod ledger;
 pub(crate) mod locks;
 pub mod open;
 pub(crate) mod quarantine;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use crate::transaction::Transaction;
 use crate::{Error, Result, Scope, Store};
+use ledger::Ledger;
 use locks::Locks;
 
 /// Items of one transaction at most: each holds up to four advisory locks, and the server's lock table is finite.
@@ -136,6 +138,7 @@ impl Store {
     async fn quarantine_alone(&self, item: &Item, refusal: &Error) -> Result<Outcome> {
         let mut transaction = self.write(Scope::Platform).await?;
         quarantine::keep(&mut transaction, &[quarantine::Kept::refused(item, refusal)]).await?;
+        Ledger::refused(item).write(&mut transaction).await?;
         leave_receipts(&mut transaction, std::slice::from_ref(item)).await?;
         transaction.commit().await?;
         tracing::warn!(node = item.node, seq = item.seq, "a record went to quarantine: {refusal}");
@@ -171,6 +174,9 @@ pub(crate) async fn write(
     let legs = insert::candidates(items, direct);
     let Some(calls) = calls::read(tx, &legs, locks).await? else { return Ok(None) };
     calls::write(tx, &legs, &calls, &mut outcome).await?;
+    let mut ledger = Ledger::of(items);
+    ledger.legs(&legs, &calls);
+    ledger.write(tx).await?;
     let poison: Vec<_> = items.iter().filter_map(quarantine::Kept::poison).collect();
     outcome.quarantined = poison.len();
     quarantine::keep(tx, &poison).await?;

@@ -1,6 +1,7 @@
 //! The store on a real PostgreSQL. Each test starts its own server; where none is installed it says SKIPPED.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic here is a failed test, with a line number")]
 
+mod accounting;
 mod bootstrap;
 mod cdr_batch;
 mod cdr_calls;

@@ -196,7 +196,10 @@ pub fn zone(name: Option<&str>) -> Result<TimeZone, Problem> {
 }
 
 /// RFC 3339 with offset, or a date or time without one, read in `zone`.
-fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
+///
+/// # Errors
+/// 400 naming the field.
+pub fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
     // A '+' that was not percent-encoded arrives as a space.
     let text = text.trim().replace(' ', "+");
     let civil = || text.parse::<civil::DateTime>().ok().and_then(|t| t.to_zoned(zone.clone()).ok());

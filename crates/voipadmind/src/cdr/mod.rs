@@ -8,6 +8,7 @@
 //! Files that an engine could not post come in by [`sweep`].
 //! [`intake`] journal, 200 → [`pump`] Redis stream → [`worker`] PostgreSQL → [`receipts`] the journal forgets.
 
+pub mod accounting;
 pub mod changes;
 mod csv;
 pub mod export;

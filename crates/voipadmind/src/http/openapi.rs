@@ -7,7 +7,7 @@ use http::header;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::cdr::{changes, export, quarantine, retention, search, stats};
+use crate::cdr::{accounting, changes, export, quarantine, retention, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
 
@@ -16,6 +16,7 @@ use crate::provisioning::{extensions, queues, users};
     info(title = "Tandem", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         search::list,
+        accounting::show,
         changes::list,
         export::stream,
         retention::partitions,

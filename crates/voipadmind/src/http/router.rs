@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cdr::intake::Intake;
-use crate::cdr::{changes, export, http as intake_http, quarantine, retention, search, stats};
+use crate::cdr::{accounting, changes, export, http as intake_http, quarantine, retention, search, stats};
 use crate::config::Network;
 use crate::directory::{self, cache::Directory};
 use crate::http::caller::Keys;
@@ -82,6 +82,7 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
 
     let api = Router::new()
         .route("/api/cdr", get(search::list))
+        .route("/api/cdr/accounting", get(accounting::show))
         .route("/api/cdr/changes", get(changes::list))
         .route("/api/cdr/partitions", get(retention::partitions))
         .route("/api/cdr/retention", get(retention::show).put(retention::set))

@@ -1,4 +1,4 @@
--- How long calls are kept, and what the months hold.
+-- How long calls are kept, what the months hold, and what became of every document.
 
 CREATE TABLE voip.cdr_retention (
     id         integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -89,3 +89,19 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION voip.delete_expired_cdr(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION voip.delete_expired_cdr(integer) TO voip_admin;
+
+-- What became of the documents of each batch, written in its transaction. Rows of hours that are over are added up later: one
+-- row an hour and node that every batch updated would make the workers wait for each other.
+CREATE TABLE voip.cdr_ledger (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node        text NOT NULL,
+    hour        timestamptz NOT NULL,
+    legs        bigint NOT NULL,
+    events      bigint NOT NULL,
+    stored      bigint NOT NULL,
+    duplicates  bigint NOT NULL,
+    quarantined bigint NOT NULL
+);
+CREATE INDEX cdr_ledger_by_hour ON voip.cdr_ledger (hour, node);
+SELECT voip.guard_platform_table('voip.cdr_ledger');
+GRANT SELECT, INSERT, DELETE ON voip.cdr_ledger TO voip_admin;
