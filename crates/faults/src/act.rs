@@ -135,9 +135,11 @@ impl<'a> Act<'a> {
                 fault::signal(lab, self.name(who), self.service(service), "SIGSTOP")
             }
             Step::Thaw(who, service) => {
-                // One that was stopped and started anew meanwhile is frozen no more.
+                // One that the agent has stopped meanwhile is frozen no more; any other failure is one.
                 let unit = fault::pattern(self.service(service));
-                let script = format!("systemctl kill --kill-whom=all --signal=SIGCONT '{unit}' 2>&1 || true");
+                let script = format!(
+                    "systemctl kill --kill-whom=all --signal=SIGCONT '{unit}' || ! systemctl is-active --quiet '{unit}'"
+                );
                 self.pair.shell(self.node(who), &script)?;
                 Ok(format!("{}: SIGCONT to every process of {unit}", self.name(who)))
             }
