@@ -133,6 +133,8 @@ pub struct Leg {
     pub queue: Option<String>,
     /// The agent's user name, without its domain.
     pub agent: Option<String>,
+    /// The trunk it came from, went to, or was meant for: the gateway's name in FreeSWITCH, else what Kamailio looked up.
+    pub trunk: Option<String>,
     /// The leg's SIP `Call-ID`.
     pub sip_call_id: Option<String>,
     /// Which run of FreeSWITCH the leg belongs to (`Core-UUID`).

@@ -32,6 +32,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         hangup_cause_q850: None,
         queue: None,
         agent: None,
+        trunk: None,
         sip_call_id: None,
         core_uuid: None,
         recorded: false,

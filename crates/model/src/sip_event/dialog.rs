@@ -151,6 +151,7 @@ impl Dialog {
             hangup_cause_q850: cause.map(|(_, q850)| q850),
             queue: None,
             agent: None,
+            trunk: None,
             sip_call_id: Some(self.call_id.clone()),
             core_uuid: None,
             recorded: false,

@@ -141,6 +141,7 @@ fn a_direct_call_is_one_leg() {
         hangup_cause_q850: Some(16),
         queue: None,
         agent: None,
+        trunk: None,
         sip_call_id: Some("c1@phone".to_owned()),
         core_uuid: None,
         recorded: false,

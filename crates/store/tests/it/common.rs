@@ -212,6 +212,7 @@ pub fn leg(uuid: &str, parent: Option<&str>, start: &str) -> Leg {
         hangup_cause_q850: Some(16),
         queue: None,
         agent: None,
+        trunk: None,
         sip_call_id: Some(format!("{uuid}@sip")),
         core_uuid: Some("core".to_owned()),
         recorded: false,

@@ -357,6 +357,7 @@ impl Written {
             hangup_cause_q850: Some(self.cause.1),
             queue: self.queue.map(own),
             agent: self.agent.map(own),
+            trunk: None,
             sip_call_id: self.sip_call_id.map(own),
             core_uuid: Some(own(self.core)),
             recorded: self.recorded,
