@@ -139,6 +139,8 @@ pub struct Leg {
     pub sip_call_id: Option<String>,
     /// Which run of FreeSWITCH the leg belongs to (`Core-UUID`).
     pub core_uuid: Option<String>,
+    /// FreeSWITCH's number of the session in that run, from 1, without a gap (`session_id`).
+    pub session_id: Option<i64>,
     /// A recording was made on this leg.
     pub recorded: bool,
     /// What happened on it.

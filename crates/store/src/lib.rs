@@ -36,6 +36,7 @@ pub mod receipts;
 pub mod retention;
 pub mod search;
 pub mod seed;
+pub mod sessions;
 #[cfg(test)]
 mod statements;
 pub mod sweep;

@@ -35,6 +35,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         trunk: None,
         sip_call_id: None,
         core_uuid: None,
+        session_id: None,
         recorded: false,
         story: Story::default(),
     }

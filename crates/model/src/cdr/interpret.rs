@@ -87,6 +87,7 @@ impl<'d> Reading<'d> {
                 .as_deref()
                 .and_then(tidy::id)
                 .or_else(|| self.id(&var.core_uuid)),
+            session_id: self.integer(&var.session_id).filter(|it| super::session::NUMBERS.contains(it)),
             recorded: self.recorded(),
             story: Story::default(),
             leg_uuid,

@@ -300,6 +300,15 @@ fn the_direction_is_the_dialplans_word_else_kamailios_else_the_gateways() {
 }
 
 #[test]
+fn the_session_s_number_is_one_that_freeswitch_gives() {
+    for (text, number) in
+        [("1", Some(1)), ("4294967295", Some(4_294_967_295)), ("0", None), ("-1", None), ("x", None)]
+    {
+        assert_eq!(with(json!({"session_id": text})).session_id, number, "{text}");
+    }
+}
+
+#[test]
 fn the_trunk_is_the_gateway_else_what_kamailio_looked_up() {
     for (variables, trunk) in [
         (json!({}), None),

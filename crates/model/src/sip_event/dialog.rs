@@ -154,6 +154,7 @@ impl Dialog {
             trunk: None,
             sip_call_id: Some(self.call_id.clone()),
             core_uuid: None,
+            session_id: None,
             recorded: false,
             story: self.story(end_time, cause.map(|(name, _)| name), hung_up_by),
         })

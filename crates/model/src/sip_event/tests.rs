@@ -144,6 +144,7 @@ fn a_direct_call_is_one_leg() {
         trunk: None,
         sip_call_id: Some("c1@phone".to_owned()),
         core_uuid: None,
+        session_id: None,
         recorded: false,
         story: Story::default(),
     };

@@ -215,6 +215,7 @@ pub fn leg(uuid: &str, parent: Option<&str>, start: &str) -> Leg {
         trunk: None,
         sip_call_id: Some(format!("{uuid}@sip")),
         core_uuid: Some("core".to_owned()),
+        session_id: None,
         recorded: false,
         story: Story::default(),
     }

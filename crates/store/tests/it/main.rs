@@ -16,5 +16,6 @@ mod open_legs;
 mod retention;
 mod route;
 mod search;
+mod sessions;
 mod stats;
 mod tenants;
