@@ -12,6 +12,7 @@ use queue::Queue;
 use serde::Serialize;
 use store::Store;
 
+use crate::cdr::sessions::records::{Latest, Records};
 use crate::config::Network;
 use crate::http::input::is_listed;
 
@@ -23,6 +24,7 @@ pub struct Health {
     pub store: Store,
     pub queue: Queue,
     pub journal: Arc<Journal>,
+    pub records: Latest,
     pub node: Arc<str>,
 }
 
@@ -49,6 +51,8 @@ pub struct Details {
     journal: String,
     /// CDRs that are durable here and not yet known to be in the database.
     journal_pending: usize,
+    /// Whether every session of FreeSWITCH has its record; null where nobody counts. It makes no node unready: it is no outage.
+    records: Option<Records>,
 }
 
 #[utoipa::path(get, path = "/health", responses((status = 200, body = Report), (status = 503, body = Report)))]
@@ -86,6 +90,7 @@ pub async fn show(
         redis,
         journal,
         journal_pending: stats.pending_records,
+        records: health.records.borrow().as_deref().cloned(),
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(Report { status, live: true, ready, details }))
