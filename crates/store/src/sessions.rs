@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use model::cdr::session::EndedSession;
 use serde::Serialize;
 
+use crate::sweep::PIECE_ROWS_MAX;
 use crate::{Result, Scope, Store};
 
 /// A session without record is pending for so many minutes after its end was told: a post has tries, a spooled file is swept,
@@ -90,6 +91,17 @@ impl Store {
     pub async fn tell_listening(&self, node: &str, core: &str, hour: Timestamp) -> Result<()> {
         let mut tx = self.write(Scope::Platform).await?;
         tx.execute(TELL_LISTENING, &[&node, &core, &hour]).await?;
+        tx.commit().await
+    }
+
+    /// Adds up what was told more than [`PENDING_MAX_MINUTES`] ago: every batch leaves a row, and a report reads all of a run.
+    /// Call it as often, on one node or both.
+    ///
+    /// # Errors
+    /// As [`tell_ended_sessions`](Self::tell_ended_sessions).
+    pub async fn add_up_sessions(&self) -> Result<()> {
+        let mut tx = self.write(Scope::Platform).await?;
+        tx.execute(ADD_UP, &[&PIECE_ROWS_MAX, &PENDING_MAX_MINUTES]).await?;
         tx.commit().await
     }
 
@@ -191,13 +203,15 @@ pub(crate) const NAMES: &str =
         LEFT JOIN voip.cdr_sessions_owing o ON o.core_uuid = h.core_uuid AND o.number = n
     ORDER BY owed DESC, h.hour DESC, h.node, n LIMIT $4";
 
-/// Adds up the rows of hours that are over; $1 runs, hours and kinds at once.
+/// Adds up what was told more than $2 minutes ago, so that a row an hour, run and kind is left; $1 of them at once.
 pub(crate) const ADD_UP: &str = "WITH many AS (
-        SELECT node, core_uuid, hour, told FROM voip.cdr_sessions WHERE hour < now() - interval '2 hours'
+        SELECT node, core_uuid, hour, told FROM voip.cdr_sessions
+         WHERE told_at <= now() - make_interval(mins => $2::int4)
          GROUP BY node, core_uuid, hour, told HAVING count(*) > 1 LIMIT $1),
     gone AS (
         DELETE FROM voip.cdr_sessions s USING many m
-         WHERE s.node = m.node AND s.core_uuid = m.core_uuid AND s.hour = m.hour AND s.told = m.told RETURNING s.*)
+         WHERE s.node = m.node AND s.core_uuid = m.core_uuid AND s.hour = m.hour AND s.told = m.told
+           AND s.told_at <= now() - make_interval(mins => $2::int4) RETURNING s.*)
     INSERT INTO voip.cdr_sessions (node, core_uuid, hour, told, numbers, told_at)
     SELECT node, core_uuid, hour, told, range_agg(numbers), max(told_at) FROM gone GROUP BY node, core_uuid, hour, told";
 

@@ -62,7 +62,6 @@ impl Store {
                 + transaction.execute(sessions::FORGET_NAMES, &[&PIECE_ROWS_MAX]).await?,
         };
         transaction.execute(accounting::ADD_UP, &[&PIECE_ROWS_MAX]).await?;
-        transaction.execute(sessions::ADD_UP, &[&PIECE_ROWS_MAX]).await?;
         transaction.commit().await?;
         Ok(piece)
     }

@@ -90,8 +90,12 @@ async fn a_record_that_does_not_come_is_pending_and_then_missing_and_named() {
     store.commit_cdr_batch(&[record(2, 2, "late"), record(3, 2, "late")]).await.unwrap();
     assert_eq!(noon(store).await, [4, 1, 0, 1, 0]);
     assert_eq!(names(store).await, [named(3, "never")]);
-    // Hours that are over are added up, and tell the same.
+    // What was told long ago is added up, and tells the same.
+    store.add_up_sessions().await.unwrap();
     store.sweep().await.unwrap();
+    let superuser = fixture.superuser().await;
+    let rows = "SELECT count(*) FROM voip.cdr_sessions WHERE told_at < now() - interval '10 minutes'";
+    assert_eq!(superuser.query_one(rows, &[]).await.unwrap().get::<_, i64>(0), 3, "ended, exempt, document");
     assert_eq!(noon(store).await, [4, 1, 0, 1, 0]);
     let (from, to) = range();
     let accounted = store.cdr_accounting(from, to).await.unwrap();
@@ -102,7 +106,6 @@ async fn a_record_that_does_not_come_is_pending_and_then_missing_and_named() {
     assert_eq!(names(store).await, []);
     store.sweep().await.unwrap();
     assert_eq!(noon(store).await, [4, 1, 0, 0, 0]);
-    let superuser = fixture.superuser().await;
     let left = superuser.query_one("SELECT count(*) FROM voip.cdr_sessions_owing", &[]).await.unwrap();
     assert_eq!(left.get::<_, i64>(0), 0);
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 use store::Store;
 use store::sessions::SessionCounts;
 use tokio::sync::watch;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+const ADD_UP_EVERY: Duration = Duration::from_secs(600);
 /// Sessions that ended longer ago are in `GET /api/cdr/accounting`.
 const RANGE: SignedDuration = SignedDuration::from_hours(7 * 24);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -33,8 +34,15 @@ pub type Latest = watch::Receiver<Option<Arc<Records>>>;
 /// Looks again and again. An answer that fails leaves the last one.
 pub async fn keep_looking(store: Store, latest: watch::Sender<Option<Arc<Records>>>) {
     let mut tick = interval(LOOK_EVERY);
+    let mut added_up: Option<Instant> = None;
     loop {
         tick.tick().await;
+        if added_up.is_none_or(|at| at.elapsed() > ADD_UP_EVERY) {
+            added_up = Some(Instant::now());
+            if let Err(error) = store.add_up_sessions().await {
+                tracing::debug!(%error, "told sessions not added up; the next time");
+            }
+        }
         let to = Timestamp::now().saturating_add(HOUR).unwrap_or(Timestamp::MAX);
         let from = to.saturating_sub(RANGE).unwrap_or(Timestamp::MIN);
         match store.session_hours(from, to).await {
