@@ -11,7 +11,7 @@ use store::sessions::SessionCounts;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval};
 
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 const ADD_UP_EVERY: Duration = Duration::from_secs(600);
 /// Sessions that ended longer ago are in `GET /api/cdr/accounting`.
 const RANGE: SignedDuration = SignedDuration::from_hours(7 * 24);
