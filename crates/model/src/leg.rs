@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::Recording;
+
 /// Which way a *call* went, seen from the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,4 +139,6 @@ pub struct Leg {
     pub core_uuid: Option<String>,
     /// A recording was made on this leg.
     pub recorded: bool,
+    /// Where it is, when the dialplan said so. `None` with `recorded` is a recording that is not the platform's.
+    pub recording: Option<Recording>,
 }

@@ -30,6 +30,7 @@ pub mod page;
 mod pool;
 pub mod queues;
 pub mod receipts;
+pub mod recordings;
 pub mod seed;
 #[cfg(test)]
 mod statements;

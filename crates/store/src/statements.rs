@@ -10,7 +10,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::{
     audit, cdr_read, cdr_write, directory, extensions, health, idempotency, keys, limbo, migrations, queues,
-    receipts, seed, sweep, tenant, transaction, users,
+    receipts, recordings, seed, sweep, tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -34,6 +34,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     cdr_write::locks::TAKE,
     cdr_write::locks::TRY,
     cdr_write::quarantine::KEEP,
+    cdr_write::recordings::INSERT,
     directory::DIRECTORY_USER,
     directory::DOMAIN_ID,
     extensions::CREATE,
@@ -69,6 +70,22 @@ const OF_VOIP_ADMIN: &[&str] = &[
     queues::REACHED_BY,
     queues::UPDATE,
     receipts::TAKE_RECEIPTS,
+    recordings::GET,
+    recordings::HOLD,
+    recordings::LIST,
+    recordings::LIST_OF_CALL,
+    recordings::LOCK,
+    recordings::keep::CLAIM_EXPIRED,
+    recordings::keep::COPIES_TO_CHECK,
+    recordings::keep::COPIES_TO_DELETE,
+    recordings::keep::COUNTS,
+    recordings::keep::DELETE,
+    recordings::keep::FILES_TO_DELETE,
+    recordings::keep::MARK_COPIES,
+    recordings::keep::MARK_DELETED,
+    recordings::keep::MARK_FILES,
+    recordings::keep::TO_CHECK,
+    recordings::keep::TO_FINISH,
     sweep::IDEMPOTENCY_KEYS,
     sweep::RECEIPTS,
     sweep::SIP_DIALOGS,

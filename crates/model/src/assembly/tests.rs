@@ -34,6 +34,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         sip_call_id: None,
         core_uuid: None,
         recorded: false,
+        recording: None,
     }
 }
 

@@ -136,6 +136,7 @@ impl Dialog {
             sip_call_id: Some(self.call_id.clone()),
             core_uuid: None,
             recorded: false,
+            recording: None,
         })
     }
 }

@@ -10,6 +10,7 @@ use model::assembly::{self, Known, Rekey};
 use super::Outcome;
 use super::insert::{self, Candidate};
 use super::locks::{Added, Locks};
+use super::recordings;
 use crate::Result;
 use crate::transaction::Transaction;
 
@@ -93,6 +94,7 @@ pub(super) async fn write(
     let batch: Vec<Leg> = fresh.iter().map(|candidate| candidate.leg.clone().into_owned()).collect();
     let (placed, rekeyed) = assembly::place(&batch, &calls.known);
     insert::rows(tx, &fresh, &placed).await?;
+    recordings::rows(tx, &fresh).await?;
     outcome.rekeyed += rekeyed.len();
     rekey(tx, &rekeyed, calls.span).await
 }

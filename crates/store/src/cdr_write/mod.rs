@@ -8,6 +8,7 @@ pub(crate) mod dialogs;
 pub(crate) mod insert;
 pub(crate) mod locks;
 pub(crate) mod quarantine;
+pub(crate) mod recordings;
 
 use bytes::Bytes;
 use jiff::Timestamp;

@@ -9,5 +9,6 @@ mod cdr_lists;
 mod common;
 mod configuration;
 mod news;
+mod recordings;
 mod route;
 mod tenants;
