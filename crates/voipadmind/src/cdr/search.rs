@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::Store;
 use store::cdr_read::CdrFilter;
-use store::page::Page;
 
 use crate::http::caller::{Access, Caller};
 use crate::http::input::{Query, page_items};
@@ -82,7 +81,7 @@ fn filter(asked: &Filters, zone: &TimeZone) -> Result<CdrFilter, Problem> {
     })
 }
 
-fn zone(name: Option<&str>) -> Result<TimeZone, Problem> {
+pub(crate) fn zone(name: Option<&str>) -> Result<TimeZone, Problem> {
     name.map_or(Ok(TimeZone::UTC), |name| {
         TimeZone::get(name)
             .map_err(|_| Problem::parameter("tz", "is an IANA time zone such as Europe/Berlin"))
@@ -90,7 +89,7 @@ fn zone(name: Option<&str>) -> Result<TimeZone, Problem> {
 }
 
 /// RFC 3339 with offset, or a date or time without one, read in `zone`.
-fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
+pub(crate) fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
     // A '+' that was not percent-encoded arrives as a space.
     let text = text.trim().replace(' ', "+");
     let civil = || text.parse::<civil::DateTime>().ok().and_then(|t| t.to_zoned(zone.clone()).ok());
@@ -99,10 +98,10 @@ fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> 
     })
 }
 
-/// A page as JSON, its times in `zone`.
-fn shown(page: &Page<impl Serialize>, zone: &TimeZone) -> Result<Json<Value>, Problem> {
+/// A page (or one thing) as JSON, its times in `zone`.
+pub(crate) fn shown(page: &impl Serialize, zone: &TimeZone) -> Result<Json<Value>, Problem> {
     let mut value = serde_json::to_value(page).map_err(|error| {
-        tracing::error!(%error, "a page of calls has no form in JSON");
+        tracing::error!(%error, "an answer has no form in JSON");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     })?;
     if *zone != TimeZone::UTC {
@@ -111,13 +110,14 @@ fn shown(page: &Page<impl Serialize>, zone: &TimeZone) -> Result<Json<Value>, Pr
     Ok(Json(value))
 }
 
-/// Rewrites every `…_time` of calls and their legs with the zone's offset; three levels deep at most.
+/// Rewrites every `…_time` and `…_at` of calls and their legs with the zone's offset; three levels deep at most.
 fn move_times(value: &mut Value, zone: &TimeZone) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, zone)),
         Value::Object(fields) => {
             for (name, field) in fields {
-                let time = field.as_str().filter(|_| name.ends_with("_time")).and_then(|t| t.parse().ok());
+                let is_time = name.ends_with("_time") || name.ends_with("_at");
+                let time = field.as_str().filter(|_| is_time).and_then(|t| t.parse().ok());
                 match time {
                     Some(time) => *field = in_zone(time, zone).into(),
                     None => move_times(field, zone),

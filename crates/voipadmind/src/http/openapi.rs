@@ -10,6 +10,7 @@ use utoipa::{Modify, OpenApi};
 use crate::cdr::search;
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
+use crate::recordings;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +26,10 @@ use crate::provisioning::{extensions, queues, users};
         queues::create,
         queues::show,
         users::list,
+        recordings::http::list,
+        recordings::http::show,
+        recordings::http::hold,
+        recordings::http::play,
         health::show,
         metrics::show,
     ),

@@ -72,7 +72,7 @@ impl Request {
 }
 
 /// Runs a write to its end even if the client hangs up: a transaction that waits for the standby is never cancelled.
-async fn to_the_end<T: Send + 'static>(
+pub(crate) async fn to_the_end<T: Send + 'static>(
     write: impl Future<Output = store::Result<T>> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::spawn(write).await {
