@@ -275,7 +275,8 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
         .replace("/storage", &format!("{root}/taken"))
         .replace("/etc/tandem", &format!("{root}/theirs"))
         .replace("/run/tandem", root)
-        .replace("freeswitch", "root");
+        .replace("freeswitch", "root")
+        .replace("gid = voip-admin", "gid = root");
     fs::write(&config, moved).unwrap();
     fs::create_dir_all(server.folder.path().join("theirs")).unwrap();
     fs::create_dir_all(server.folder.path().join("taken/recordings/n1")).unwrap();
@@ -304,6 +305,7 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
             push() {{ sh "$ROOT/push-recordings" "$1"; }}
             cd "$ROOT/taken/recordings/n1"
             push recent; cat {today}/a.wav; echo; [ -e {earlier} ] && echo early || echo not yet
+            find "$ROOT/storage/recordings/n1" -mindepth 1 -type d -printf '%m\n' | sort -u
             find . -mindepth 1 -type d -printf '%m\n' | sort -u
             push all; cat {earlier}/old.wav; echo
             find "$ROOT/storage/recordings" -name '*.wav' -delete; push recent; push all; find . -name '*.wav' | wc -l
@@ -317,7 +319,7 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
         ),
         &config,
     );
-    assert_eq!(seen, "RIFF\nnot yet\n2750\nRIFF\n2\nrefused\nrefused\nrefused\n");
+    assert_eq!(seen, "RIFF\nnot yet\n2775\n2770\nRIFF\n2\nrefused\nrefused\nrefused\n");
 }
 
 #[test]
