@@ -134,7 +134,15 @@ impl<'a> Act<'a> {
             Step::Freeze(who, service) => {
                 fault::signal(lab, self.name(who), self.service(service), "SIGSTOP")
             }
-            Step::Thaw(who, service) => fault::signal(lab, self.name(who), self.service(service), "SIGCONT"),
+            Step::Thaw(who, service) => {
+                // One that the agent has stopped meanwhile is frozen no more; any other failure is one.
+                let unit = fault::pattern(self.service(service));
+                let script = format!(
+                    "systemctl kill --kill-whom=all --signal=SIGCONT '{unit}' || ! systemctl is-active --quiet '{unit}'"
+                );
+                self.pair.shell(self.node(who), &script)?;
+                Ok(format!("{}: SIGCONT to every process of {unit}", self.name(who)))
+            }
             Step::AgentDiesAt(who, row, by) => self.agent_dies(who, row, by),
             Step::Stop(who, services) => self.stop(who, services),
             Step::Cut(nets) => fault::cut(lab, NODES[0], NODES[1], nets.list(), false),

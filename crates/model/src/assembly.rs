@@ -16,9 +16,10 @@ use crate::Leg;
 
 /// A stored row that touches the batch. Needed are all rows of these kinds (more do no harm):
 ///
-/// 1. whose `leg_uuid` is that of a leg of the batch, or of a parent of one;
-/// 2. whose `call_uuid` is the uuid of a leg of the batch: they were waiting for it;
-/// 3. the heads of the calls named by a parent, and of those that rows of kind 1 are in.
+/// 1. whose `leg_uuid` is that of a leg of the batch, or of a parent or consultation of one;
+/// 2. whose `call_uuid` is the uuid of a leg of the batch, or of a consultation of one: they were waiting for it;
+/// 3. whose `consult_uuid` is the uuid of a leg of the batch;
+/// 4. the heads of the calls named by a parent or consultation, and of those that rows of kinds 1 and 3 are in.
 ///
 /// Reading these, [`place`] and writing what it answers are one step: two such steps that touch the same call must not
 /// overlap, or the call gets two heads.
@@ -28,6 +29,8 @@ pub struct Known {
     pub leg_uuid: String,
     /// The leg's parent as stored.
     pub parent_uuid: Option<String>,
+    /// The leg of another call that an attended transfer joined to this leg's.
+    pub consult_uuid: Option<String>,
     /// The call it is filed under.
     pub call_uuid: String,
     /// It stands for its call.
@@ -47,6 +50,8 @@ pub struct Placed {
     pub call_uuid: String,
     /// It stands for its call. Copies of one row within a batch are placed alike.
     pub head: bool,
+    /// The leg that caused it, or to which an attended transfer joined it.
+    pub parent_uuid: Option<String>,
 }
 
 /// A stored row whose call or head changes.
@@ -60,12 +65,15 @@ pub struct Rekey {
     pub call_uuid: String,
     /// Whether it stands for that call from now on.
     pub head: bool,
+    /// Its parent from now on: an attended transfer gives one to a leg that had none.
+    pub parent_uuid: Option<String>,
 }
 
 /// Places every leg of the batch, and says which stored rows change by it.
 ///
-/// A leg that is stored already keeps the parent it is stored with, unless that row is provisional and knew none. Legs whose
-/// parents form a ring, which only nonsense does, are one call named by the smallest uuid of the ring.
+/// A leg that is stored already keeps the parent it is stored with, unless that row is provisional and knew none. A root that
+/// another leg names as its consultation (one does at most) becomes that leg's child. Legs whose parents form a ring, which
+/// only nonsense does, are one call named by the smallest uuid of the ring.
 pub fn place(batch: &[Leg], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
     let forest = Forest::new(batch, known);
     let mut resolved = HashMap::new();
@@ -87,14 +95,18 @@ pub fn place(batch: &[Leg], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
         index,
         call_uuid: (*call).to_owned(),
         head: is_head(call, &leg.leg_uuid, leg.start_time),
+        parent_uuid: leg.parent_uuid.clone().or_else(|| forest.parent_of(&leg.leg_uuid)),
     });
     let rekeys = rows.iter().zip(known).filter_map(|(call, row)| {
         let head = is_head(call, &row.leg_uuid, row.start_time);
-        (row.call_uuid != *call || row.head != head).then(|| Rekey {
+        let parent_uuid = row.parent_uuid.clone().or_else(|| forest.parent_of(&row.leg_uuid));
+        let stays = row.call_uuid == *call && row.head == head && row.parent_uuid == parent_uuid;
+        (!stays).then(|| Rekey {
             leg_uuid: row.leg_uuid.clone(),
             start_time: row.start_time,
             call_uuid: (*call).to_owned(),
             head,
+            parent_uuid,
         })
     });
     (placed.collect(), rekeys.collect())
@@ -149,7 +161,19 @@ impl<'a> Forest<'a> {
                 (slot.parent, slot.call) = (node.parent, None);
             }
         }
+        let stored = known.iter().map(|row| (&row.leg_uuid, &row.consult_uuid));
+        let arrived = batch.iter().map(|leg| (&leg.leg_uuid, &leg.story.consult_uuid));
+        for (leg, consult) in stored.chain(arrived) {
+            let joined = consult.as_deref().and_then(|consult| nodes.get_mut(consult));
+            if let Some(root) = joined.filter(|node| node.parent.is_none()) {
+                (root.parent, root.call) = (Some(leg.as_str()), None);
+            }
+        }
         Self { nodes }
+    }
+
+    fn parent_of(&self, leg: &str) -> Option<String> {
+        self.nodes.get(leg)?.parent.map(str::to_owned)
     }
 
     /// The uuid that names the leg's call.

@@ -23,11 +23,16 @@ pub(crate) trait Member<'de> {
 pub(crate) trait Members<'de>: Default {
     /// Takes the value that follows `key`, wanted or not.
     fn member<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error>;
+
+    /// Whether a list keeps this element.
+    fn is_wanted(&self) -> bool {
+        true
+    }
 }
 
-/// Declares structs of JSON members: `field: Type = "key"`.
+/// Declares structs of JSON members: `field: Type = "key"`. `wanted` names a method that says whether a list keeps one.
 macro_rules! members {
-    ($($(#[$meta:meta])* $vis:vis struct $name:ident<'a> {
+    ($($(#[$meta:meta])* $vis:vis struct $name:ident<'a> $(wanted $wanted:ident)? {
         $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $kind:ty = $key:literal),* $(,)?
     })+) => {$(
         $(#[$meta])*
@@ -44,6 +49,9 @@ macro_rules! members {
                 })*
                 map.next_value::<serde::de::IgnoredAny>().map(drop)
             }
+            $(fn is_wanted(&self) -> bool {
+                self.$wanted()
+            })?
         }
 
         impl<'a> $crate::json::Member<'a> for $name<'a> {
@@ -117,7 +125,7 @@ impl<'de, T: Members<'de>> Visitor<'de> for Fill<'_, T> {
     scalars_are_nothing!();
 }
 
-/// At most this many elements of a list are kept: the first ones and the very last.
+/// At most this many elements of a list are kept, of those that are wanted: the first ones and the very last.
 pub(crate) const LIST_MAX_ELEMENTS: usize = 32;
 
 /// A list of objects, or a single object in its place. A repeated key adds to it.
@@ -130,8 +138,11 @@ impl<T> Default for List<T> {
     }
 }
 
-impl<T> List<T> {
+impl<'de, T: Members<'de>> List<T> {
     fn push(&mut self, element: T) {
+        if !element.is_wanted() {
+            return;
+        }
         if self.0.len() == LIST_MAX_ELEMENTS {
             self.0.pop();
         }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::Recording;
+use crate::call::Story;
 
 /// Which way a *call* went, seen from the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -141,4 +142,6 @@ pub struct Leg {
     pub recorded: bool,
     /// Where it is, when the dialplan said so. `None` with `recorded` is a recording that is not the platform's.
     pub recording: Option<Recording>,
+    /// What happened on it.
+    pub story: Story,
 }

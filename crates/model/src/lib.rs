@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assembly;
+pub mod call;
 pub mod cdr;
 pub mod ha1;
 mod json;

@@ -85,7 +85,8 @@ async fn copied(client: &Client, name: &str) -> Duration {
     use futures_util::{SinkExt, TryStreamExt};
     let columns = "leg_uuid, start_time, call_uuid, head, parent_uuid, source, provisional, domain, domain_id, direction,
         leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time, duration, billsec,
-        hangup_cause, hangup_cause_q850, sip_call_id, core_uuid, recorded, node";
+        hangup_cause, hangup_cause_q850, sip_call_id, core_uuid, recorded, node, status, wait_seconds, talk_seconds, hangup_by,
+        facts, events";
     let renamed =
         columns.replacen("leg_uuid", "'c' || leg_uuid", 1).replacen("call_uuid", "'c' || call_uuid", 1);
     let out = format!(

@@ -9,6 +9,9 @@ pub enum Error {
     /// Nothing was changed, and asking again later may succeed: no server, no writable server, too busy, a lost race.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The statement was stopped because it took too long. A search is narrowed; anything else may be tried again.
+    #[error("it takes too long: {0}")]
+    TooSlow(String),
     /// The commit was sent and no valid acknowledgement came. It may or may not have happened; asking again with the same
     /// idempotency key tells.
     #[error("the outcome is unknown: {0}")]
@@ -40,7 +43,7 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later with nothing changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
+        matches!(self, Self::Unavailable(_) | Self::TooSlow(_) | Self::Unknown(_))
     }
 
     /// Whether this value, not the server, is at fault: another try fails the same way.
@@ -64,9 +67,12 @@ impl From<tokio_postgres::Error> for Error {
         };
         let text = format!("{} ({})", db.message(), db.code().code());
         match db.code() {
+            // No partition takes the row: its month was dropped just now, and is made again.
+            &SqlState::CHECK_VIOLATION if db.constraint().is_none() => Self::Unavailable(text),
             &SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION | &SqlState::CHECK_VIOLATION => {
                 of_constraint(db.code(), db.constraint().unwrap_or_default(), text)
             }
+            &SqlState::QUERY_CANCELED => Self::TooSlow(text),
             &SqlState::NOT_NULL_VIOLATION => Self::Invalid { field: "value", reason: text },
             // A server that became read-only was demoted: the pool drops the connection and finds the writer.
             &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(text),
@@ -137,6 +143,7 @@ const CONSTRAINTS: &[(&str, &str, &str)] = &[
     ("extensions_trunk", "trunk_id", "no such trunk in this domain"),
     ("extensions_conference", "conference_id", "no such conference in this domain"),
     ("extensions_recording_policy", "recording_policy_id", "no such policy in this domain"),
+    ("cdr_retention_days_range", "days", "1 to 36500 days"),
     ("api_keys_name_unique", "name", "a key of this name exists already"),
     ("api_keys_prefix_unique", "prefix", "this prefix is taken: make another key"),
     ("idempotency_keys_key_length", "Idempotency-Key", "1 to 255 characters"),

@@ -10,8 +10,10 @@
 //!   does not wait for the standby; and a cancelled wait is never taken for success ([`Error::Unknown`]).
 #![forbid(unsafe_code)]
 
+pub mod accounting;
 pub mod audit;
 pub mod bootstrap;
+pub mod cdr_changes;
 pub mod cdr_read;
 pub mod cdr_write;
 pub mod changes;
@@ -28,9 +30,12 @@ mod limbo;
 pub mod migrations;
 pub mod page;
 mod pool;
+pub mod quarantine;
 pub mod queues;
 pub mod receipts;
 pub mod recordings;
+pub mod retention;
+pub mod search;
 pub mod seed;
 #[cfg(test)]
 mod statements;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::accounting::ADD_UP;
 use crate::{Result, Scope, Store};
 
 /// Rows of one table deleted by one transaction at most, so that none holds anyone up.
@@ -20,6 +21,8 @@ pub struct Swept {
     pub receipts: u64,
     /// Evidence of SIP dialogs that has not changed for a week.
     pub sip_dialogs: u64,
+    /// Hours of the ledger that are older than four hundred days.
+    pub ledger: u64,
 }
 
 impl Store {
@@ -34,7 +37,8 @@ impl Store {
             swept.idempotency_keys += piece.idempotency_keys;
             swept.receipts += piece.receipts;
             swept.sip_dialogs += piece.sip_dialogs;
-            let most = piece.idempotency_keys.max(piece.receipts).max(piece.sip_dialogs);
+            swept.ledger += piece.ledger;
+            let most = piece.idempotency_keys.max(piece.receipts).max(piece.sip_dialogs).max(piece.ledger);
             if most < PIECE_ROWS_MAX.unsigned_abs() {
                 break;
             }
@@ -48,7 +52,9 @@ impl Store {
             idempotency_keys: transaction.execute(IDEMPOTENCY_KEYS, &[&PIECE_ROWS_MAX]).await?,
             receipts: transaction.execute(RECEIPTS, &[&PIECE_ROWS_MAX]).await?,
             sip_dialogs: transaction.execute(SIP_DIALOGS, &[&PIECE_ROWS_MAX]).await?,
+            ledger: transaction.execute(LEDGER, &[&PIECE_ROWS_MAX]).await?,
         };
+        transaction.execute(ADD_UP, &[&PIECE_ROWS_MAX]).await?;
         transaction.commit().await?;
         Ok(piece)
     }
@@ -60,3 +66,5 @@ pub(crate) const RECEIPTS: &str = "DELETE FROM voip.cdr_receipts WHERE id IN (
     SELECT id FROM voip.cdr_receipts WHERE created_at < now() - interval '30 days' ORDER BY id LIMIT $1)";
 pub(crate) const SIP_DIALOGS: &str = "DELETE FROM voip.sip_dialogs WHERE (call_id, from_tag) IN (
     SELECT call_id, from_tag FROM voip.sip_dialogs WHERE updated_at < now() - interval '7 days' LIMIT $1)";
+pub(crate) const LEDGER: &str = "DELETE FROM voip.cdr_ledger WHERE id IN (
+    SELECT id FROM voip.cdr_ledger WHERE hour < now() - interval '400 days' LIMIT $1)";

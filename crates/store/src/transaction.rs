@@ -154,7 +154,7 @@ impl Transaction {
     /// given, which months a range touches).
     pub(crate) async fn search(
         &mut self,
-        sql: &'static str,
+        sql: &str,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>> {
         self.bounded(async |connection| connection.client.query_typed(sql, params).await).await

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use spec::PORT_OFFSET_MAX;
 
-use crate::{dev, documents, init, load_command, node_command, pair_command, render_command};
+use crate::{cdr_command, dev, documents, init, load_command, node_command, pair_command, render_command};
 
 #[derive(Parser)]
 #[command(name = "tandem", version, about = "Two servers, one phone platform: configuration and operation")]
@@ -70,6 +70,8 @@ enum Command {
         #[arg(value_enum)]
         switch: pair_command::Switch,
     },
+    /// Calls' records: what could not be understood, and the months they are in.
+    Cdr(cdr_command::CdrArgs),
     /// Hundreds of calls at once through a dev node or a lab, each accounted for; fails if one is not.
     Load(load_command::Args),
     /// Both nodes, what is wrong and what to do: exit code 0 all well, 1 degraded, 2 down, 3 not known.
@@ -214,6 +216,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Solo(args) => pair_command::solo(&args),
         Command::Rejoin { .. } => pair_command::rejoin(),
         Command::Maintenance { switch } => pair_command::maintenance(switch),
+        Command::Cdr(args) => cdr_command::run(args),
         Command::Load(args) => load_command::run(args),
         Command::Status { place, watch, json } => {
             return node::status::run(&place.dir, node::status::Options { json, watch });

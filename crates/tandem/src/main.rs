@@ -1,6 +1,7 @@
 //! `tandem`: writes a platform's configuration from one file, and runs the dev node.
 #![forbid(unsafe_code)]
 
+mod cdr_command;
 mod cli;
 mod dev;
 mod documents;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cdr::intake::{Intake, Pushed};
+use crate::cdr::open::Watch;
 use crate::cdr::{Kind, partitions, pump::Pump, receipts, sweep::Sweeper, worker::Worker};
 use crate::config::{self, Config, Durability};
 use crate::directory::cache::Directory;
@@ -163,6 +164,9 @@ pub fn start(
         if let Some(dir) = dir.clone() {
             tasks.spawn(Sweeper { dir, kind, intake: intake.clone() }.run(stop.clone()));
         }
+    }
+    if let Some(watch) = Watch::new(&config.freeswitch, intake.clone(), store.clone()) {
+        tasks.spawn(cancelled_by(stop.clone(), watch.run()));
     }
     tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
     tasks.spawn(cancelled_by(stop.clone(), watch(store.clone())));

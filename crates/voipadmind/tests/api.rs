@@ -99,8 +99,8 @@ fn errors_name_the_field() {
     }
     for (query, field) in [
         ("state=lost", "state"),
-        ("min_duration=-1", "min_duration"),
-        ("max_duration=long", "max_duration"),
+        ("duration_min=-1", "duration_min"),
+        ("duration_max=long", "duration_max"),
         ("legal_hold=yes", "legal_hold"),
         ("direction=inbound", "direction"),
         ("after=x", "after"),

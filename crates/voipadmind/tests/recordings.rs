@@ -98,7 +98,7 @@ fn measured_played_and_audited() {
     let found =
         |query: &str| node.get(&format!("/api/recordings?{query}")).json()["items"].as_array().unwrap().len();
     assert_eq!(
-        (found("min_duration=5&max_duration=5&caller=1001&state=stored"), found("min_duration=6")),
+        (found("duration_min=5&duration_max=5&caller=1001&state=stored"), found("duration_min=6")),
         (1, 0)
     );
     let call = node.get(&format!("/api/cdr?uuid={LEG}")).json();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::Story;
 use crate::{Direction, LegDirection, LegSource};
 
 fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
@@ -35,6 +36,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         core_uuid: None,
         recorded: false,
         recording: None,
+        story: Story::default(),
     }
 }
 
@@ -53,18 +55,25 @@ impl Rows {
     /// Reads exactly what [`Known`] says is needed, places, and writes as the store does.
     fn commit(&mut self, batch: &[Leg]) {
         let own: BTreeSet<&str> = batch.iter().map(|leg| leg.leg_uuid.as_str()).collect();
-        let parents: BTreeSet<&str> = batch.iter().filter_map(|leg| leg.parent_uuid.as_deref()).collect();
-        let named = |uuid: &str| own.contains(uuid) || parents.contains(uuid);
+        let consults: BTreeSet<&str> =
+            batch.iter().filter_map(|leg| leg.story.consult_uuid.as_deref()).collect();
+        let parents = batch.iter().filter_map(|leg| leg.parent_uuid.as_deref());
+        let others: BTreeSet<&str> = parents.chain(consults.iter().copied()).collect();
+        let joins = |row: &Known| row.consult_uuid.as_deref().is_some_and(|uuid| own.contains(uuid));
+        let named = |row: &Known| {
+            own.contains(row.leg_uuid.as_str()) || others.contains(row.leg_uuid.as_str()) || joins(row)
+        };
         let calls: BTreeSet<&str> =
-            self.0.values().filter(|row| named(&row.leg_uuid)).map(|row| row.call_uuid.as_str()).collect();
+            self.0.values().filter(|row| named(row)).map(|row| row.call_uuid.as_str()).collect();
         let known: Vec<Known> = self
             .0
             .values()
             .filter(|row| {
                 let call = row.call_uuid.as_str();
-                named(&row.leg_uuid)
+                named(row)
                     || own.contains(call)
-                    || (row.head && (parents.contains(call) || calls.contains(call)))
+                    || consults.contains(call)
+                    || (row.head && (others.contains(call) || calls.contains(call)))
             })
             .cloned()
             .collect();
@@ -72,12 +81,13 @@ impl Rows {
         assert!(placed.iter().map(|it| it.index).eq(0..batch.len()));
         for rekey in rekeys {
             let row = self.0.get_mut(&(rekey.leg_uuid, rekey.start_time)).expect("a re-keyed row is stored");
-            (row.call_uuid, row.head) = (rekey.call_uuid, rekey.head);
+            (row.call_uuid, row.head, row.parent_uuid) = (rekey.call_uuid, rekey.head, rekey.parent_uuid);
         }
         for (leg, place) in batch.iter().zip(placed) {
             let row = Known {
                 leg_uuid: leg.leg_uuid.clone(),
-                parent_uuid: leg.parent_uuid.clone(),
+                parent_uuid: place.parent_uuid,
+                consult_uuid: leg.story.consult_uuid.clone(),
                 call_uuid: place.call_uuid,
                 head: place.head,
                 provisional: leg.provisional,
@@ -97,8 +107,19 @@ impl Rows {
 
     /// What the placement should be, from all rows at once.
     fn oracle(&self) -> Placement {
-        let parents: BTreeMap<&str, Option<&str>> =
-            self.0.values().map(|row| (row.leg_uuid.as_str(), row.parent_uuid.as_deref())).collect();
+        let joined: BTreeMap<&str, &str> = self
+            .0
+            .values()
+            .filter_map(|row| Some((row.consult_uuid.as_deref()?, row.leg_uuid.as_str())))
+            .collect();
+        let parents: BTreeMap<&str, Option<&str>> = self
+            .0
+            .values()
+            .map(|row| {
+                let leg = row.leg_uuid.as_str();
+                (leg, row.parent_uuid.as_deref().or_else(|| joined.get(leg).copied()))
+            })
+            .collect();
         let call_of = |leg: &str| {
             let mut path: Vec<&str> = vec![leg];
             loop {
@@ -183,22 +204,60 @@ fn a_leg_that_is_its_own_ancestor_is_a_call_all_the_same() {
     assert_eq!(rows.placement(), expected);
 }
 
+/// An attended transfer: `a` names the consultation's root, which is a call of its own as far as it knows.
+#[test]
+fn a_consultation_is_joined_in_whatever_order_it_comes() {
+    let mut a = leg("a", None, 1);
+    a.story.consult_uuid = Some("c".to_owned());
+    let legs = [a, leg("b", Some("a"), 1), leg("c", None, 5), leg("d", Some("c"), 5)];
+    let expected = placement([("a", "a", true), ("b", "a", false), ("c", "a", false), ("d", "a", false)]);
+    let mut orders: Vec<Vec<usize>> = vec![vec![]];
+    for index in 0..legs.len() {
+        let longer = |order: &Vec<usize>| {
+            (0..=order.len())
+                .map(|at| {
+                    let mut order = order.clone();
+                    order.insert(at, index);
+                    order
+                })
+                .collect::<Vec<_>>()
+        };
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    assert_eq!(orders.len(), 24);
+    for order in orders {
+        let mut rows = Rows::default();
+        for index in &order {
+            rows.commit(&legs[*index..=*index]);
+            rows.commit(&legs[*index..=*index]);
+        }
+        assert_eq!(rows.placement(), expected, "{order:?}");
+    }
+}
+
 #[test]
 fn an_empty_batch_changes_nothing() {
     assert_eq!(place(&[], &[]), (Vec::new(), Vec::new()));
 }
 
 /// Legs of up to a dozen sessions: roots, children of any of them (rings too), and children of sessions that never arrive;
-/// some also as a provisional row that knows no parent; each perhaps twice; in any order; cut anywhere.
+/// some join another root, which may never arrive; some also as a provisional row that knows no parent; each perhaps twice; in any order; cut anywhere.
 fn arrivals() -> impl Strategy<Value = Vec<Vec<Leg>>> {
-    let session = (prop::option::of(0usize..16), 0i64..4, any::<bool>(), any::<bool>());
+    let session =
+        (prop::option::of(0usize..16), 0i64..4, any::<bool>(), any::<bool>(), prop::option::of(0usize..16));
     let cuts = prop::collection::vec(1usize..6, 40);
     (prop::collection::vec(session, 1..12), cuts)
         .prop_flat_map(|(sessions, cuts)| {
             let mut legs = Vec::new();
-            for (index, (parent, start, twice, early)) in sessions.into_iter().enumerate() {
+            let mut joined = BTreeSet::new();
+            let is_root: Vec<bool> = sessions.iter().map(|session| session.0.is_none()).collect();
+            for (index, (parent, start, twice, early, consult)) in sessions.into_iter().enumerate() {
                 let uuid = format!("u{index:02}");
-                let final_leg = leg(&uuid, parent.map(|it| format!("u{it:02}")).as_deref(), start);
+                let mut final_leg = leg(&uuid, parent.map(|it| format!("u{it:02}")).as_deref(), start);
+                // A consultation is a root, and one leg at most names it.
+                let may = |it: &usize| *it != index && is_root.get(*it).copied().unwrap_or(true);
+                let consult = consult.filter(may).filter(|it| joined.insert(*it));
+                final_leg.story.consult_uuid = consult.map(|it| format!("u{it:02}"));
                 legs.extend(early.then(|| provisional(&uuid, start)));
                 legs.extend(twice.then(|| final_leg.clone()));
                 legs.push(final_leg);

@@ -12,6 +12,20 @@ members! {
         pub(super) variables: Variables<'a> = "variables",
         /// The caller as he was seen before and after each transfer, the newest first. Old versions repeat the key, once a profile.
         pub(super) callflow: List<Profile<'a>> = "callflow",
+        pub(super) app_log: AppLog<'a> = "app_log",
+    }
+
+    /// What the dialplan did, in order.
+    pub(super) struct AppLog<'a> {
+        pub(super) applications: List<Application<'a>> = "applications",
+    }
+
+    /// Never percent-encoded.
+    pub(super) struct Application<'a> wanted says_something {
+        pub(super) name: Text<'a> = "app_name",
+        pub(super) data: Text<'a> = "app_data",
+        /// Microseconds since the epoch.
+        pub(super) stamp: Text<'a> = "app_stamp",
     }
 
     pub(super) struct ChannelData<'a> {
@@ -41,6 +55,21 @@ members! {
         pub(super) cc_member_session_uuid: Text<'a> = "cc_member_session_uuid",
         pub(super) cc_queue: Text<'a> = "cc_queue",
         pub(super) cc_agent: Text<'a> = "cc_agent",
+
+        pub(super) cc_queue_joined_epoch: Text<'a> = "cc_queue_joined_epoch",
+        pub(super) cc_queue_answered_epoch: Text<'a> = "cc_queue_answered_epoch",
+        pub(super) cc_queue_canceled_epoch: Text<'a> = "cc_queue_canceled_epoch",
+
+        pub(super) bridge_uepoch: Text<'a> = "bridge_uepoch",
+        pub(super) originate_disposition: Text<'a> = "originate_disposition",
+        pub(super) sip_hangup_disposition: Text<'a> = "sip_hangup_disposition",
+        pub(super) current_application: Text<'a> = "current_application",
+        pub(super) current_application_data: Text<'a> = "current_application_data",
+        pub(super) hold_events: Text<'a> = "hold_events",
+        pub(super) transfer_to: Text<'a> = "transfer_to",
+        pub(super) transfer_destination: Text<'a> = "transfer_destination",
+        pub(super) refer_uuid: Text<'a> = "refer_uuid",
+        pub(super) dialed_user: Text<'a> = "dialed_user",
 
         pub(super) vp_call: Text<'a> = "vp_call",
         pub(super) vp_domain: Text<'a> = "vp_domain",
@@ -100,14 +129,36 @@ members! {
         pub(super) created: Text<'a> = "created_time",
         pub(super) answered: Text<'a> = "answered_time",
         pub(super) hungup: Text<'a> = "hangup_time",
+        pub(super) bridged: Text<'a> = "bridged_time",
+        /// When the next profile took this one's place.
+        pub(super) transferred: Text<'a> = "transfer_time",
+    }
+}
+
+impl Application<'_> {
+    /// Most applications only set variables.
+    fn says_something(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| super::story::APPLICATIONS.contains(&name))
     }
 }
 
 impl<'a> Document<'a> {
+    /// The leg's profiles, the oldest first. Of equal indexes the last, for the newest come first; without an index a
+    /// profile's place decides.
+    pub(super) fn profiles(&self) -> Vec<&Profile<'a>> {
+        let mut profiles: Vec<&Profile<'a>> = self.callflow.0.iter().rev().collect();
+        profiles.sort_by_key(|profile| profile.number());
+        profiles
+    }
+
     /// The leg's first profile: what the caller dialled, before any transfer.
     pub(super) fn oldest(&self) -> Option<&Profile<'a>> {
-        let index = |profile: &Profile| profile.index.as_deref().and_then(|index| index.parse::<u32>().ok());
-        // Of equal ones the last, for the newest come first; without an index a profile's place decides.
-        self.callflow.0.iter().rev().min_by_key(|profile| index(profile).unwrap_or(u32::MAX))
+        self.profiles().into_iter().next()
+    }
+}
+
+impl Profile<'_> {
+    fn number(&self) -> u32 {
+        self.index.as_deref().and_then(|index| index.parse().ok()).unwrap_or(u32::MAX)
     }
 }

@@ -6,16 +6,20 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
 use super::document::{Document, Profile};
+use crate::call::Story;
 use crate::json::Text;
 use crate::{Direction, Leg, LegDirection, LegSource, Recording, tidy};
 
 /// The leg, or why there is none, as a sentence.
 pub(super) fn leg(document: &Document, uuid_hint: Option<&str>) -> Result<Leg, String> {
-    Reading { document, first: document.oldest(), encoded: values_are_encoded(document) }.leg(uuid_hint)
+    let reading = Reading { document, first: document.oldest(), encoded: values_are_encoded(document) };
+    let mut leg = reading.leg(uuid_hint)?;
+    leg.story = reading.story(&leg);
+    Ok(leg)
 }
 
-struct Reading<'d> {
-    document: &'d Document<'d>,
+pub(super) struct Reading<'d> {
+    pub(super) document: &'d Document<'d>,
     /// The leg as it was made, before any transfer. What was dialled, by whom, in which context, is told from it.
     first: Option<&'d Profile<'d>>,
     /// The variables' values are percent-encoded.
@@ -84,6 +88,7 @@ impl<'d> Reading<'d> {
                 .or_else(|| self.id(&var.core_uuid)),
             recorded: self.recorded(),
             recording: self.recording(),
+            story: Story::default(),
             leg_uuid,
         })
     }
@@ -216,25 +221,25 @@ impl<'d> Reading<'d> {
         tidy::text(of(self.first?).as_deref()?)
     }
 
-    fn text(&self, variable: &Text) -> Option<String> {
+    pub(super) fn text(&self, variable: &Text) -> Option<String> {
         self.value(variable).and_then(|it| tidy::text(&it))
     }
 
-    fn id(&self, variable: &Text) -> Option<String> {
+    pub(super) fn id(&self, variable: &Text) -> Option<String> {
         self.value(variable).and_then(|it| tidy::id(&it))
     }
 
-    fn integer(&self, variable: &Text) -> Option<i64> {
+    pub(super) fn integer(&self, variable: &Text) -> Option<i64> {
         self.value(variable).and_then(|it| it.trim().parse().ok())
     }
 
     /// A variable's value, decoded where values are encoded.
-    fn value<'v>(&self, variable: &'v Text) -> Option<Cow<'v, str>> {
+    pub(super) fn value<'v>(&self, variable: &'v Text) -> Option<Cow<'v, str>> {
         let value = variable.as_deref()?;
         Some(if self.encoded { percent_decode_str(value).decode_utf8_lossy() } else { Cow::Borrowed(value) })
     }
 }
 
-fn timestamp(micros: &str) -> Option<Timestamp> {
+pub(super) fn timestamp(micros: &str) -> Option<Timestamp> {
     tidy::timestamp(micros.trim().parse().ok()?)
 }

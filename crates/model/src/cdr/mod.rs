@@ -2,7 +2,7 @@
 //!
 //! In: the body, byte by byte as it came. Out: a [`Leg`], or a [`Rejected`] that says why not. In three steps: the body is unwrapped
 //! to JSON by its first bytes (`body`), the JSON is read, after a repair if it has to be (`document`, `repair`, `seal`), and what it
-//! says is interpreted (`interpret`).
+//! says is interpreted (`interpret`, and `story` for what happened on the leg).
 //!
 //! Reading is lenient, because a CDR that is refused is work for a person; interpreting is not inventive, because it is
 //! money. Body, nesting and text are bounded, and so is the work: every step is linear in the body.
@@ -10,8 +10,10 @@
 mod body;
 mod document;
 mod interpret;
+pub mod open;
 mod repair;
 mod seal;
+mod story;
 
 pub use crate::Rejected;
 

@@ -3,6 +3,8 @@
 //! Follows RFC 3398 section 8.2.6.1 and FreeSWITCH's own table in mod_sofia, but for one: 408 is what Kamailio's timer
 //! makes of a phone that rang and was not answered, so it is `NO_ANSWER` here and not a protocol timer's failure.
 
+use crate::call::HangupBy;
+
 /// The cause of a BYE: name and Q.850 number.
 pub const NORMAL_CLEARING: (&str, i16) = ("NORMAL_CLEARING", 16);
 
@@ -28,5 +30,14 @@ pub fn of_sip_code(code: u16) -> (&'static str, i16) {
         502 => ("NETWORK_OUT_OF_ORDER", 38),
         504 => ("RECOVERY_ON_TIMER_EXPIRE", 102),
         _ => ("NORMAL_UNSPECIFIED", 31),
+    }
+}
+
+/// Who ended a call that failed with this code: the caller cancelled, the called side refused; else neither.
+pub fn refused_by(code: u16) -> Option<HangupBy> {
+    match code {
+        487 => Some(HangupBy::Caller),
+        486 | 600 | 603 => Some(HangupBy::Callee),
+        _ => None,
     }
 }

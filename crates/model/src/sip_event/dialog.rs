@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{SipEvent, SipEventKind, cause};
+use crate::call::{Event, EventKind, HangupBy, Stop, Story};
 use crate::{Direction, Leg, LegDirection, LegSource};
 
 /// All that is known of the dialog (`call_id`, `from_tag`).
@@ -37,6 +38,9 @@ pub struct Dialog {
     pub answered: Option<Timestamp>,
     /// When the BYE came.
     pub ended: Option<Timestamp>,
+    /// Who sent the BYE.
+    #[serde(default)]
+    pub ended_by: Option<HangupBy>,
     /// When the initial INVITE failed, with the reply's code (0 where it was not told).
     pub failed: Option<(Timestamp, u16)>,
 }
@@ -44,8 +48,8 @@ pub struct Dialog {
 impl Dialog {
     /// What this one event tells.
     ///
-    /// Of an `ended` only the time counts. What else it says came back to Kamailio in the phone's own BYE, where a phone may
-    /// have changed it; and a start that differs by a rounding would be another row's key.
+    /// Of an `ended` only the time counts, and which side it came from, which the dialog's tags prove. What else it says came
+    /// back to Kamailio in the phone's own BYE, where a phone may have changed it; and a start that differs by a rounding would be another row's key.
     pub fn of(event: &SipEvent) -> Self {
         let at = |kind| (event.kind == kind).then_some(event.time);
         let ended = at(SipEventKind::Ended);
@@ -64,6 +68,7 @@ impl Dialog {
             start: event.start.filter(|_| ended.is_none()),
             answered: at(SipEventKind::Answered),
             ended,
+            ended_by: event.by.filter(|_| ended.is_some()),
             failed: at(SipEventKind::Failed).map(|time| (time, event.sip_code.unwrap_or(0))),
         }
     }
@@ -89,7 +94,16 @@ impl Dialog {
         self.media = self.media.max(other.media);
         least(&mut self.start, &other.start);
         least(&mut self.answered, &other.answered);
-        least(&mut self.ended, &other.ended);
+        // The side belongs to the BYE that counts.
+        match (self.ended, other.ended) {
+            (Some(mine), Some(theirs)) if mine < theirs => {}
+            (Some(mine), Some(theirs)) if mine == theirs => {
+                self.ended_by =
+                    [self.ended_by, other.ended_by].into_iter().flatten().min_by_key(|by| by.as_str());
+            }
+            (_, Some(_)) => (self.ended, self.ended_by) = (other.ended, other.ended_by),
+            (_, None) => {}
+        }
         least(&mut self.failed, &other.failed);
     }
 
@@ -110,6 +124,10 @@ impl Dialog {
             None => end_time.map(|_| cause::NORMAL_CLEARING),
         };
         let seconds = |from: Option<Timestamp>| seconds_between(from, end_time);
+        let hung_up_by = match failed {
+            Some((_, code)) => cause::refused_by(code),
+            None => self.ended_by,
+        };
         Some(Leg {
             leg_uuid,
             parent_uuid: None,
@@ -137,7 +155,29 @@ impl Dialog {
             core_uuid: None,
             recorded: false,
             recording: None,
+            story: self.story(end_time, cause.map(|(name, _)| name), hung_up_by),
         })
+    }
+
+    /// The call is one leg that stands for both sides.
+    fn story(&self, end: Option<Timestamp>, cause: Option<&str>, by: Option<HangupBy>) -> Story {
+        let (caller, callee) = (self.caller.as_deref(), self.callee.as_deref());
+        let by_whom = match by {
+            Some(HangupBy::Caller) => caller,
+            Some(HangupBy::Callee) => callee,
+            Some(HangupBy::System) | None => None,
+        };
+        let event = |time, kind, who, detail| Event::new(time, kind, who, detail);
+        let answered = self.answered.map(|at| event(at, EventKind::Answered, callee, None));
+        let dialled = self.start.map(|at| event(at, EventKind::Dialled, caller, callee));
+        let hung_up = end.map(|at| event(at, EventKind::HungUp, by_whom, cause));
+        Story {
+            bridged: self.answered,
+            stop: Some(Stop::Dial),
+            ended_by: by,
+            events: [dialled, answered, hung_up].into_iter().flatten().collect(),
+            ..Story::default()
+        }
     }
 }
 

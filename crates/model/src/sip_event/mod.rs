@@ -11,6 +11,7 @@ use jiff::Timestamp;
 pub use crate::Rejected;
 pub use dialog::Dialog;
 
+use crate::call::HangupBy;
 use crate::json::{self, Text, members};
 use crate::{Direction, tidy};
 
@@ -74,6 +75,8 @@ pub struct SipEvent {
     pub media: Option<bool>,
     /// The call's direction, where the event says.
     pub direction: Option<Direction>,
+    /// Who sent the BYE.
+    pub by: Option<HangupBy>,
 }
 
 /// Reads one posted event.
@@ -116,6 +119,7 @@ members! {
         sip_reason: Text<'a> = "sip_reason",
         media: Text<'a> = "media",
         direction: Text<'a> = "direction",
+        by: Text<'a> = "by",
     }
 }
 
@@ -160,6 +164,7 @@ impl Posted<'_> {
                 _ => None,
             },
             direction: self.direction.as_deref().and_then(Direction::from_name),
+            by: self.by.as_deref().and_then(HangupBy::from_name),
         })
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::{CallLeg, EventKind, HangupBy, Status, Story, Summary};
 use crate::{Leg, LegDirection, LegSource};
 
 /// The three events of one direct call, and one of a call that failed.
@@ -51,6 +52,7 @@ fn an_event_is_read_as_posted() {
             sip_reason: Some("OK".to_owned()),
             media: Some(false),
             direction: Some(Direction::Internal),
+            by: None,
         }
     );
     let ended = event(ENDED);
@@ -143,8 +145,24 @@ fn a_direct_call_is_one_leg() {
         core_uuid: None,
         recorded: false,
         recording: None,
+        story: Story::default(),
     };
-    assert_eq!(leg, expected);
+    assert_eq!(Leg { story: Story::default(), ..leg.clone() }, expected);
+    let told: Vec<_> =
+        leg.story.events.iter().map(|it| (it.kind, it.who.as_deref(), it.detail.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (EventKind::Dialled, Some("1001"), Some("1002")),
+            (EventKind::Answered, Some("1002"), None),
+            (EventKind::HungUp, Some("1002"), Some("NORMAL_CLEARING")),
+        ]
+    );
+    let summary = Summary::of_leg(&CallLeg::of(&leg));
+    assert_eq!(
+        (summary.status, summary.wait_seconds, summary.talk_seconds, summary.hangup_by),
+        (Some(Status::Answered), Some(1), Some(4), Some(HangupBy::Callee))
+    );
 }
 
 #[test]
@@ -159,6 +177,11 @@ fn a_failed_call_has_its_codes_cause() {
     let leg = merged([&event(FAILED)]).to_leg().unwrap();
     assert_eq!((leg.hangup_cause.as_deref(), leg.hangup_cause_q850), (Some("USER_BUSY"), Some(17)));
     assert_eq!((leg.duration, leg.billsec, leg.answer_time, leg.provisional), (7, 0, None, false));
+    let summary = Summary::of_leg(&CallLeg::of(&leg));
+    assert_eq!(
+        (summary.status, summary.wait_seconds, summary.talk_seconds, summary.hangup_by),
+        (Some(Status::Busy), Some(7), None, Some(HangupBy::Callee))
+    );
 }
 
 #[test]
@@ -214,8 +237,10 @@ fn of_one_dialog() -> impl Strategy<Value = SipEvent> {
     let kind = prop::sample::select(vec![SipEventKind::Answered, SipEventKind::Ended, SipEventKind::Failed]);
     let direction = prop::option::of(prop::sample::select(vec![Direction::Internal, Direction::Outbound]));
     let code = prop::option::of(prop::sample::select(vec![404, 486]));
-    (kind, word(), word(), word(), prop::option::of(0i64..3), 0i64..9, code, any::<Option<bool>>(), direction)
-        .prop_map(move |(kind, to_tag, vp_call, caller, start, at, sip_code, media, direction)| SipEvent {
+    let by = prop::option::of(prop::sample::select(vec![HangupBy::Caller, HangupBy::Callee]));
+    let told = (code, any::<Option<bool>>(), direction, by);
+    (kind, word(), word(), word(), prop::option::of(0i64..3), 0i64..9, told).prop_map(
+        move |(kind, to_tag, vp_call, caller, start, at, (sip_code, media, direction, by))| SipEvent {
             kind,
             call_id: "c".to_owned(),
             from_tag: "f".to_owned(),
@@ -231,7 +256,9 @@ fn of_one_dialog() -> impl Strategy<Value = SipEvent> {
             sip_reason: None,
             media,
             direction,
-        })
+            by,
+        },
+    )
 }
 
 proptest! {

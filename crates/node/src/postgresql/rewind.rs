@@ -20,6 +20,8 @@ use crate::config::Config;
 /// Of a large, dirty cache on a slow disk.
 const CHECKPOINT: Duration = Duration::from_secs(300);
 const CONNECT: Duration = Duration::from_secs(5);
+const PROBED: Duration = Duration::from_secs(2);
+const PROBES: u32 = 3;
 
 /// Rewinds to the peer, and makes the data a standby's. Whatever pg_rewind says, PostgreSQL must be stopped here.
 ///
@@ -78,6 +80,8 @@ pub async fn checkpoint(config: &Config) -> Result<()> {
     }
     server.user("replicator").password(&config.secrets.db_replicator).dbname("postgres");
     server.connect_timeout(CONNECT).tcp_user_timeout(CONNECT);
+    // It only waits for an answer, which a dead link would keep from it for the whole bound.
+    server.keepalives_idle(PROBED).keepalives_interval(PROBED).keepalives_retries(PROBES);
     let work = async {
         let (client, connection) = server.connect(NoTls).await?;
         tokio::spawn(async move {

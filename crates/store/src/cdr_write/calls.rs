@@ -1,5 +1,5 @@
 //! Which call each leg belongs to: what is stored and touches the batch is read under locks, `model::assembly` decides,
-//! and rows and re-keyed rows are written together.
+//! and rows, re-keyed rows and what they tell of their calls ([`summaries`]) are written together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use model::Leg;
 use model::assembly::{self, Known, Rekey};
 
-use super::Outcome;
 use super::insert::{self, Candidate};
 use super::locks::{Added, Locks};
-use super::recordings;
+use super::{Outcome, recordings, summaries};
 use crate::Result;
 use crate::transaction::Transaction;
 
@@ -24,37 +23,49 @@ pub(super) struct Calls {
     span: (Timestamp, Timestamp),
 }
 
+impl Calls {
+    /// Whether the row is written: it is new, or true where a provisional one was.
+    pub(super) fn takes(&self, leg: &Leg) -> bool {
+        let stored = |row: &&Known| row.leg_uuid == leg.leg_uuid && row.start_time == leg.start_time;
+        self.known.iter().find(stored).is_none_or(|row| row.provisional && !leg.provisional)
+    }
+}
+
 /// Reads until every call found is locked. `None`: another worker holds one of them.
 pub(super) async fn read(
     tx: &mut Transaction,
     legs: &[Candidate<'_>],
     locks: &mut Locks,
 ) -> Result<Option<Calls>> {
-    let span = span_of(legs);
+    let starts: Vec<Timestamp> = legs.iter().map(|candidate| candidate.leg.start_time).collect();
+    let span = span_of(&starts);
     if legs.is_empty() {
         return Ok(Some(Calls { known: Vec::new(), span }));
     }
-    let own: BTreeSet<&str> = legs.iter().map(|candidate| candidate.leg.leg_uuid.as_str()).collect();
-    let parents: BTreeSet<&str> =
-        legs.iter().filter_map(|candidate| candidate.leg.parent_uuid.as_deref()).collect();
+    let own = legs.iter().map(|candidate| candidate.leg.leg_uuid.as_str());
+    let consults = legs.iter().filter_map(|candidate| candidate.leg.story.consult_uuid.as_deref());
+    let parents = legs.iter().filter_map(|candidate| candidate.leg.parent_uuid.as_deref());
+    let waited_for: BTreeSet<&str> = own.chain(consults).collect();
+    let touched: BTreeSet<&str> = waited_for.iter().copied().chain(parents).collect();
     // A direct call's uuids come from stored evidence, so they may not be locked yet.
-    if let Added::Refused = locks.add(tx, own.union(&parents).copied()).await? {
+    if let Added::Refused = locks.add(tx, touched.iter().copied()).await? {
         return Ok(None);
     }
-    let own_keys: Vec<&str> = own.iter().copied().collect();
-    let touched: Vec<&str> = own.union(&parents).copied().collect();
+    let touched: Vec<&str> = touched.into_iter().collect();
+    let waited_for: Vec<&str> = waited_for.into_iter().collect();
     loop {
-        let rows = tx.query(KNOWN, &[&touched, &own_keys, &span.0, &span.1]).await?;
+        let rows = tx.query(KNOWN, &[&touched, &waited_for, &span.0, &span.1]).await?;
         let known = rows
             .iter()
             .map(|row| {
                 Ok(Known {
                     leg_uuid: row.try_get(0)?,
                     parent_uuid: row.try_get(1)?,
-                    call_uuid: row.try_get(2)?,
-                    head: row.try_get(3)?,
-                    provisional: row.try_get(4)?,
-                    start_time: row.try_get(5)?,
+                    consult_uuid: row.try_get(2)?,
+                    call_uuid: row.try_get(3)?,
+                    head: row.try_get(4)?,
+                    provisional: row.try_get(5)?,
+                    start_time: row.try_get(6)?,
                 })
             })
             .collect::<Result<Vec<Known>>>()?;
@@ -93,10 +104,12 @@ pub(super) async fn write(
     }
     let batch: Vec<Leg> = fresh.iter().map(|candidate| candidate.leg.clone().into_owned()).collect();
     let (placed, rekeyed) = assembly::place(&batch, &calls.known);
-    insert::rows(tx, &fresh, &placed).await?;
-    recordings::rows(tx, &fresh).await?;
     outcome.rekeyed += rekeyed.len();
-    rekey(tx, &rekeyed, calls.span).await
+    rekey(tx, &rekeyed, calls.span).await?;
+    let told = summaries::of(tx, &fresh, &placed, &calls.known, &rekeyed, calls.span).await?;
+    insert::rows(tx, &told.rows).await?;
+    recordings::rows(tx, &fresh).await?;
+    told.settle(tx, calls.span).await
 }
 
 async fn rekey(tx: &mut Transaction, rekeyed: &[Rekey], span: (Timestamp, Timestamp)) -> Result<()> {
@@ -107,37 +120,53 @@ async fn rekey(tx: &mut Transaction, rekeyed: &[Rekey], span: (Timestamp, Timest
     let starts: Vec<Timestamp> = rekeyed.iter().map(|row| row.start_time).collect();
     let calls: Vec<&str> = rekeyed.iter().map(|row| row.call_uuid.as_str()).collect();
     let heads: Vec<bool> = rekeyed.iter().map(|row| row.head).collect();
-    tx.execute(REKEY, &[&legs, &starts, &calls, &heads, &span.0, &span.1]).await.map(drop)
+    let parents: Vec<Option<&str>> = rekeyed.iter().map(|row| row.parent_uuid.as_deref()).collect();
+    tx.execute(REKEY, &[&legs, &starts, &calls, &heads, &parents, &span.0, &span.1]).await.map(drop)
 }
 
-fn span_of(legs: &[Candidate<'_>]) -> (Timestamp, Timestamp) {
-    let starts = || legs.iter().map(|candidate| candidate.leg.start_time);
-    let first = starts().min().unwrap_or(Timestamp::UNIX_EPOCH);
-    let last = starts().max().unwrap_or(Timestamp::UNIX_EPOCH);
+/// When legs may have started whose calls have legs that started at these times.
+pub(super) fn span_of(starts: &[Timestamp]) -> (Timestamp, Timestamp) {
+    let first = starts.iter().min().copied().unwrap_or(Timestamp::UNIX_EPOCH);
+    let last = starts.iter().max().copied().unwrap_or(Timestamp::UNIX_EPOCH);
     (
         first.saturating_sub(CALL_SPAN_MAX).unwrap_or(Timestamp::MIN),
         last.saturating_add(CALL_SPAN_MAX).unwrap_or(Timestamp::MAX),
     )
 }
 
-/// $1: the legs and their parents; $2: the legs. The three kinds of rows that `assembly::Known` asks for.
+/// The columns of a [`Known`].
+macro_rules! known {
+    () => {
+        "SELECT leg_uuid, parent_uuid, consult_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c"
+    };
+}
+
+/// $1: the legs, their parents and consultations; $2: without the parents. The kinds of rows that `assembly::Known` asks for.
 ///
 /// One look-up a key: OFFSET 0 keeps the planner from joining the other way round, which without statistics it would,
 /// and `head` outside of it keeps it from the list's index.
-pub(crate) const KNOWN: &str = "WITH named AS MATERIALIZED (
-        SELECT k.* FROM unnest($1::text[]) AS n (uuid) CROSS JOIN LATERAL (
-            SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
-             WHERE c.leg_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k)
+pub(crate) const KNOWN: &str = concat!(
+    "WITH named AS MATERIALIZED (
+        SELECT k.* FROM unnest($1::text[]) AS n (uuid) CROSS JOIN LATERAL (",
+    known!(),
+    " WHERE c.leg_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k
+        UNION
+        SELECT k.* FROM unnest($2::text[]) AS n (uuid) CROSS JOIN LATERAL (",
+    known!(),
+    " WHERE c.consult_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k)
     SELECT * FROM named
     UNION
-    SELECT k.* FROM unnest($2::text[]) AS n (uuid) CROSS JOIN LATERAL (
-        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
-         WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k
+    SELECT k.* FROM unnest($2::text[]) AS n (uuid) CROSS JOIN LATERAL (",
+    known!(),
+    " WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k
     UNION
-    SELECT k.* FROM (SELECT call_uuid FROM named UNION SELECT unnest($1::text[])) AS n (uuid) CROSS JOIN LATERAL (
-        SELECT leg_uuid, parent_uuid, call_uuid, head, provisional, start_time FROM voip.cdr c
-         WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k WHERE k.head";
+    SELECT k.* FROM (SELECT call_uuid FROM named UNION SELECT unnest($1::text[])) AS n (uuid) CROSS JOIN LATERAL (",
+    known!(),
+    " WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k WHERE k.head"
+);
 
-pub(crate) const REKEY: &str = "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head
-    FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bool[]) AS r (leg_uuid, start_time, call_uuid, head)
-    WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.start_time BETWEEN $5 AND $6";
+pub(crate) const REKEY: &str =
+    "UPDATE voip.cdr c SET call_uuid = r.call_uuid, head = r.head, parent_uuid = r.parent_uuid
+    FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bool[], $5::text[])
+        AS r (leg_uuid, start_time, call_uuid, head, parent_uuid)
+    WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.start_time BETWEEN $6 AND $7";

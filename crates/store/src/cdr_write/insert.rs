@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::Leg;
 use model::assembly::Placed;
+use model::call::{Event, Facts, HangupBy, Status, Summary};
+use tokio_postgres::types::Json;
 
 use super::dialogs::Direct;
 use super::{Content, Item};
@@ -17,6 +19,8 @@ use crate::{Result, Scope, Store};
 pub(super) struct Candidate<'a> {
     pub(super) leg: Cow<'a, Leg>,
     pub(super) node: Cow<'a, str>,
+    /// When FreeSWITCH told of it; a direct call is not watched.
+    received: Option<Timestamp>,
     /// How many records of the batch told of it.
     pub(super) copies: usize,
 }
@@ -25,11 +29,13 @@ pub(super) struct Candidate<'a> {
 pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'_>> {
     let mut legs: BTreeMap<(String, Timestamp), Candidate<'_>> = BTreeMap::new();
     let posted = items.iter().filter_map(|item| match &item.content {
-        Content::Leg(leg) => Some((Cow::Borrowed(&**leg), Cow::Borrowed(item.node.as_str()))),
+        Content::Leg(leg) => {
+            Some((Cow::Borrowed(&**leg), Cow::Borrowed(item.node.as_str()), Some(item.received)))
+        }
         _ => None,
     });
-    let direct = direct.into_iter().map(|direct| (Cow::Owned(direct.leg), Cow::Owned(direct.node)));
-    for (leg, node) in posted.chain(direct) {
+    let direct = direct.into_iter().map(|direct| (Cow::Owned(direct.leg), Cow::Owned(direct.node), None));
+    for (leg, node, received) in posted.chain(direct) {
         let key = (leg.leg_uuid.clone(), leg.start_time);
         match legs.get_mut(&key) {
             Some(seen) => {
@@ -39,7 +45,7 @@ pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'
                 }
             }
             None => {
-                legs.insert(key, Candidate { leg, node, copies: 1 });
+                legs.insert(key, Candidate { leg, node, received, copies: 1 });
             }
         }
     }
@@ -48,7 +54,7 @@ pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'
 
 /// Makes the partitions of the items' months, in transactions of their own: attaching one inside the batch's would
 /// hold its lock on the table for as long as the batch waits for its standby.
-pub(super) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<()> {
+pub(crate) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<()> {
     let starts = items.iter().filter_map(|item| match &item.content {
         Content::Leg(leg) => Some(leg.start_time),
         // The leg of a direct call starts when its INVITE came; later events of the dialog do not tell it again.
@@ -73,13 +79,20 @@ pub(super) async fn ensure_partitions(store: &Store, items: &[Item]) -> Result<(
     transaction.commit().await
 }
 
-pub(super) async fn rows(tx: &mut Transaction, legs: &[&Candidate<'_>], placed: &[Placed]) -> Result<()> {
-    if legs.is_empty() {
+/// A leg with its place, and what its row tells: the call's summary if it stands for it, else its own.
+pub(super) struct NewRow<'a> {
+    pub(super) candidate: &'a Candidate<'a>,
+    pub(super) place: &'a Placed,
+    pub(super) summary: Summary,
+}
+
+pub(super) async fn rows(tx: &mut Transaction, rows: &[NewRow<'_>]) -> Result<()> {
+    if rows.is_empty() {
         return Ok(());
     }
     let mut columns = Columns::default();
-    for place in placed {
-        columns.push(legs[place.index], place);
+    for row in rows {
+        columns.push(row);
     }
     let c = &columns;
     tx.execute(
@@ -113,6 +126,14 @@ pub(super) async fn rows(tx: &mut Transaction, legs: &[&Candidate<'_>], placed: 
             &c.core_uuid,
             &c.recorded,
             &c.node,
+            &c.status,
+            &c.wait_seconds,
+            &c.talk_seconds,
+            &c.hangup_by,
+            &c.facts,
+            &c.events,
+            &c.consult_uuid,
+            &c.last_seen,
         ],
     )
     .await
@@ -150,22 +171,31 @@ struct Columns<'a> {
     core_uuid: Vec<Option<&'a str>>,
     recorded: Vec<bool>,
     node: Vec<&'a str>,
+    status: Vec<Option<&'a str>>,
+    wait_seconds: Vec<Option<i32>>,
+    talk_seconds: Vec<Option<i32>>,
+    hangup_by: Vec<Option<&'a str>>,
+    facts: Vec<Json<Facts>>,
+    events: Vec<Json<&'a [Event]>>,
+    consult_uuid: Vec<Option<&'a str>>,
+    last_seen: Vec<Option<Timestamp>>,
 }
 
 impl<'a> Columns<'a> {
-    fn push(&mut self, candidate: &'a Candidate<'_>, place: &'a Placed) {
+    fn push(&mut self, row: &'a NewRow<'_>) {
+        let NewRow { candidate, place, summary } = row;
         let leg: &'a Leg = &candidate.leg;
         self.leg_uuid.push(&leg.leg_uuid);
         self.start_time.push(leg.start_time);
         self.call_uuid.push(&place.call_uuid);
         self.head.push(place.head);
-        self.parent_uuid.push(leg.parent_uuid.as_deref());
+        self.parent_uuid.push(place.parent_uuid.as_deref());
         self.bleg_uuid.push(leg.bleg_uuid.as_deref());
         self.source.push(leg.source.as_str());
         self.provisional.push(leg.provisional);
         self.vp_call.push(leg.vp_call.as_deref());
         self.domain.push(leg.domain.as_deref());
-        self.direction.push(leg.direction.as_str());
+        self.direction.push(summary.direction.as_str());
         self.leg_direction.push(leg.leg_direction.as_str());
         self.caller_id_number.push(leg.caller_id_number.as_deref());
         self.caller_id_name.push(leg.caller_id_name.as_deref());
@@ -177,12 +207,20 @@ impl<'a> Columns<'a> {
         self.billsec.push(leg.billsec);
         self.hangup_cause.push(leg.hangup_cause.as_deref());
         self.hangup_cause_q850.push(leg.hangup_cause_q850);
-        self.queue.push(leg.queue.as_deref());
-        self.agent.push(leg.agent.as_deref());
+        self.queue.push(summary.queue.as_deref());
+        self.agent.push(summary.agent.as_deref());
         self.sip_call_id.push(leg.sip_call_id.as_deref());
         self.core_uuid.push(leg.core_uuid.as_deref());
         self.recorded.push(leg.recorded);
         self.node.push(&candidate.node);
+        self.status.push(summary.status.map(Status::as_str));
+        self.wait_seconds.push(summary.wait_seconds);
+        self.talk_seconds.push(summary.talk_seconds);
+        self.hangup_by.push(summary.hangup_by.map(HangupBy::as_str));
+        self.facts.push(Json(Facts::of(leg)));
+        self.events.push(Json(&leg.story.events));
+        self.consult_uuid.push(leg.story.consult_uuid.as_deref());
+        self.last_seen.push(candidate.received.filter(|_| leg.provisional));
     }
 }
 
@@ -193,7 +231,8 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call,
         domain, direction, leg_direction, caller_id_number, caller_id_name, destination_number,
         context, answer_time, end_time, duration, billsec, hangup_cause, hangup_cause_q850, queue,
-        agent, sip_call_id, core_uuid, recorded, node, domain_id, queue_id, agent_user_id)
+        agent, sip_call_id, core_uuid, recorded, node, status, wait_seconds, talk_seconds, hangup_by, facts, events,
+        consult_uuid, last_seen, domain_id, queue_id, agent_user_id)
     SELECT r.*, d.id,
         (SELECT q.id FROM voip.queues q WHERE q.domain_id = d.id AND q.name = r.queue),
         coalesce(
@@ -205,24 +244,28 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
         $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int4[], $20::int4[],
         $21::text[], $22::int2[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bool[],
-        $28::text[])
+        $28::text[], $29::text[], $30::int4[], $31::int4[], $32::text[], $33::jsonb[], $34::jsonb[], $35::text[],
+        $36::timestamptz[])
         AS r (leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional,
               vp_call, domain, direction, leg_direction, caller_id_number, caller_id_name,
               destination_number, context, answer_time, end_time, duration, billsec, hangup_cause,
-              hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node)
+              hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node, status, wait_seconds,
+              talk_seconds, hangup_by, facts, events, consult_uuid, last_seen)
       LEFT JOIN LATERAL (SELECT id FROM voip.domains n WHERE n.domain = lower(r.domain) OFFSET 0) d ON true
     ON CONFLICT (leg_uuid, start_time) DO UPDATE SET (
         call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,
         leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time,
         duration, billsec, hangup_cause, hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded,
-        node, domain_id, queue_id, agent_user_id) = (
+        node, status, wait_seconds, talk_seconds, hangup_by, facts, events, consult_uuid, last_seen, domain_id,
+        queue_id, agent_user_id) = (
         EXCLUDED.call_uuid, EXCLUDED.head, EXCLUDED.parent_uuid, EXCLUDED.bleg_uuid, EXCLUDED.source,
         EXCLUDED.provisional, EXCLUDED.vp_call, EXCLUDED.domain, EXCLUDED.direction, EXCLUDED.leg_direction,
         EXCLUDED.caller_id_number, EXCLUDED.caller_id_name, EXCLUDED.destination_number, EXCLUDED.context,
         EXCLUDED.answer_time, EXCLUDED.end_time, EXCLUDED.duration, EXCLUDED.billsec, EXCLUDED.hangup_cause,
         EXCLUDED.hangup_cause_q850, EXCLUDED.queue, EXCLUDED.agent, EXCLUDED.sip_call_id,
-        EXCLUDED.core_uuid, EXCLUDED.recorded, EXCLUDED.node, EXCLUDED.domain_id, EXCLUDED.queue_id,
-        EXCLUDED.agent_user_id)
+        EXCLUDED.core_uuid, EXCLUDED.recorded, EXCLUDED.node, EXCLUDED.status,
+        EXCLUDED.wait_seconds, EXCLUDED.talk_seconds, EXCLUDED.hangup_by, EXCLUDED.facts, EXCLUDED.events,
+        EXCLUDED.consult_uuid, EXCLUDED.last_seen, EXCLUDED.domain_id, EXCLUDED.queue_id, EXCLUDED.agent_user_id)
     WHERE cdr.provisional AND NOT EXCLUDED.provisional";
 
 pub(crate) const MISSING_PARTITIONS: &str = "SELECT FROM unnest($1::timestamptz[]) AS t

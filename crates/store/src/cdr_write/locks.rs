@@ -13,19 +13,20 @@ use crate::Result;
 use crate::transaction::Transaction;
 
 #[derive(Default)]
-pub(super) struct Locks {
+pub(crate) struct Locks {
     keys: BTreeSet<i64>,
 }
 
 impl Locks {
     /// What the items themselves name.
-    pub(super) fn of_items(items: &[Item]) -> Self {
+    pub(crate) fn of_items(items: &[Item]) -> Self {
         let mut locks = Self::default();
         for item in items {
             match &item.content {
                 Content::Leg(leg) => {
                     locks.keys.insert(call(&leg.leg_uuid));
-                    locks.keys.extend(leg.parent_uuid.as_deref().map(call));
+                    let others = [&leg.parent_uuid, &leg.story.consult_uuid];
+                    locks.keys.extend(others.into_iter().flatten().map(|uuid| call(uuid)));
                 }
                 Content::Sip(event) => {
                     locks.keys.insert(dialog(&event.call_id));
@@ -37,8 +38,13 @@ impl Locks {
         locks
     }
 
+    /// Those of these legs and calls.
+    pub(super) fn of_calls<'a>(uuids: impl Iterator<Item = &'a str>) -> Self {
+        Self { keys: uuids.map(call).collect() }
+    }
+
     /// Takes all of them, in order.
-    pub(super) async fn take(&self, tx: &mut Transaction) -> Result<()> {
+    pub(crate) async fn take(&self, tx: &mut Transaction) -> Result<()> {
         if self.keys.is_empty() {
             return Ok(());
         }

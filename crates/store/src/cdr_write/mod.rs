@@ -6,9 +6,12 @@
 pub(crate) mod calls;
 pub(crate) mod dialogs;
 pub(crate) mod insert;
+pub(crate) mod ledger;
 pub(crate) mod locks;
+pub mod open;
 pub(crate) mod quarantine;
 pub(crate) mod recordings;
+pub(crate) mod summaries;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,14 +21,15 @@ use uuid::Uuid;
 
 use crate::transaction::Transaction;
 use crate::{Error, Result, Scope, Store};
+use ledger::Ledger;
 use locks::Locks;
 
-/// Items of one transaction at most: each holds up to three advisory locks, and the server's lock table is finite.
+/// Items of one transaction at most: each holds up to four advisory locks, and the server's lock table is finite.
 pub const BATCH_ITEMS_MAX: usize = 500;
 
 /// How often a batch starts anew because its calls turned out to hang together with others'. Each time it knows more
 /// of the tree above it, whose depth is that of a call's transfers.
-const ATTEMPTS_MAX: usize = 16;
+pub(crate) const ATTEMPTS_MAX: usize = 16;
 
 /// One journal record on its way into the database.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ pub enum Content {
     Poison {
         /// Why, as a sentence.
         reason: String,
-        /// Where it came from, such as `fs/cdr`.
+        /// Which engine it came from: `freeswitch` or `kamailio`.
         source: String,
         /// The leg's uuid as far as known.
         uuid: Option<String>,
@@ -123,6 +127,7 @@ impl Store {
             let mut transaction = self.write_by_keys(Scope::Platform).await?;
             locks.take(&mut transaction).await?;
             if let Some(outcome) = write(&mut transaction, items, &mut locks).await? {
+                leave_receipts(&mut transaction, items).await?;
                 transaction.commit().await?;
                 return Ok(outcome);
             }
@@ -134,6 +139,7 @@ impl Store {
     async fn quarantine_alone(&self, item: &Item, refusal: &Error) -> Result<Outcome> {
         let mut transaction = self.write(Scope::Platform).await?;
         quarantine::keep(&mut transaction, &[quarantine::Kept::refused(item, refusal)]).await?;
+        Ledger::refused(item).write(&mut transaction).await?;
         leave_receipts(&mut transaction, std::slice::from_ref(item)).await?;
         transaction.commit().await?;
         tracing::warn!(node = item.node, seq = item.seq, "a record went to quarantine: {refusal}");
@@ -151,11 +157,17 @@ impl Store {
     }
 }
 
-pub(crate) const PREPARE_PARTITIONS: &str =
-    "SELECT voip.ensure_cdr_partition(now() + n * interval '1 month') FROM generate_series(0, 3) n";
+/// Months are UTC's: in another zone the last day of one plus a month can be the same month again.
+pub(crate) const PREPARE_PARTITIONS: &str = "SELECT voip.ensure_cdr_partition(
+        (date_trunc('month', now() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
+    FROM generate_series(0, 3) n";
 
-/// Writes everything, or answers `None` when a call needs a lock that is not held: `locks` then knows it.
-async fn write(tx: &mut Transaction, items: &[Item], locks: &mut Locks) -> Result<Option<Outcome>> {
+/// Writes everything but receipts, or answers `None` when a call needs a lock that is not held: `locks` then knows it.
+pub(crate) async fn write(
+    tx: &mut Transaction,
+    items: &[Item],
+    locks: &mut Locks,
+) -> Result<Option<Outcome>> {
     let mut outcome = Outcome::default();
     let events = dialogs::events(items);
     outcome.sip_events = events.len();
@@ -163,10 +175,12 @@ async fn write(tx: &mut Transaction, items: &[Item], locks: &mut Locks) -> Resul
     let legs = insert::candidates(items, direct);
     let Some(calls) = calls::read(tx, &legs, locks).await? else { return Ok(None) };
     calls::write(tx, &legs, &calls, &mut outcome).await?;
+    let mut ledger = Ledger::of(items);
+    ledger.legs(&legs, &calls);
+    ledger.write(tx).await?;
     let poison: Vec<_> = items.iter().filter_map(quarantine::Kept::poison).collect();
     outcome.quarantined = poison.len();
     quarantine::keep(tx, &poison).await?;
-    leave_receipts(tx, items).await?;
     Ok(Some(outcome))
 }
 

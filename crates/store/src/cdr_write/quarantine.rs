@@ -33,8 +33,8 @@ impl<'a> Kept<'a> {
     /// A record that was understood and that the database refused.
     pub(super) fn refused(item: &'a Item, refusal: &Error) -> Self {
         let (source, uuid) = match &item.content {
-            Content::Leg(leg) => ("fs/cdr", Some(leg.leg_uuid.as_str())),
-            Content::Sip(event) => ("fs/kamailio", event.vp_call.as_deref()),
+            Content::Leg(leg) => ("freeswitch", Some(leg.leg_uuid.as_str())),
+            Content::Sip(event) => ("kamailio", event.vp_call.as_deref()),
             Content::Poison { source, uuid, .. } => (source.as_str(), uuid.as_deref()),
         };
         Self { item, reason: format!("the database refused it: {refusal}").into(), source, uuid }
@@ -46,14 +46,19 @@ pub(super) async fn keep(tx: &mut Transaction, kept: &[Kept<'_>]) -> Result<()> 
     let by_sha256: BTreeMap<Vec<u8>, &Kept<'_>> =
         kept.iter().map(|kept| (Sha256::digest(&kept.item.body).to_vec(), kept)).collect();
     for (sha256, Kept { item, reason, source, uuid }) in by_sha256 {
-        let reason = storable(reason, REASON_CHARS_MAX);
+        let kept_reason = self::reason(reason);
         let source = storable(source, UUID_CHARS_MAX);
         let uuid = uuid.map(|uuid| storable(uuid, UUID_CHARS_MAX));
         let node = storable(&item.node, UUID_CHARS_MAX);
         let body: &[u8] = &item.body;
-        tx.execute(KEEP, &[&sha256, &body, &reason, &source, &uuid, &node, &item.received]).await?;
+        tx.execute(KEEP, &[&sha256, &body, &kept_reason, &source, &uuid, &node, &item.received]).await?;
     }
     Ok(())
+}
+
+/// A reason as it is kept.
+pub(crate) fn reason(text: &str) -> String {
+    storable(text, REASON_CHARS_MAX)
 }
 
 /// PostgreSQL's text takes every character but NUL.

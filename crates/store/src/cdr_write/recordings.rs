@@ -6,10 +6,10 @@ use super::insert::Candidate;
 use crate::Result;
 use crate::transaction::Transaction;
 
-/// `legs` are those this transaction inserts or replaces.
+/// `legs` are those this transaction inserts or replaces. Of a leg that goes on nobody knows yet how long its recording is.
 pub(super) async fn rows(tx: &mut Transaction, legs: &[&Candidate<'_>]) -> Result<()> {
     let mut columns = Columns::default();
-    for leg in legs {
+    for leg in legs.iter().filter(|it| !it.leg.provisional) {
         columns.push(leg);
     }
     let c = &columns;

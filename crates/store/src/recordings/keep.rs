@@ -107,7 +107,7 @@ impl Store {
             durations.push(duration);
             sums.push(sum);
         }
-        self.change(MARK_FILES, &[&ids, &states, &sizes, &durations, &sums]).await
+        self.mark(MARK_FILES, &[&ids, &states, &sizes, &durations, &sums]).await
     }
 
     /// Recordings of the peer whose copy here is to be looked for: not there the last time, a minute ago or more, or there and
@@ -129,7 +129,7 @@ impl Store {
         }
         let ids: Vec<i64> = found.iter().map(|(kept, _)| kept.id).collect();
         let here: Vec<bool> = found.iter().map(|(_, here)| *here).collect();
-        self.change(MARK_COPIES, &[&ids, &here]).await
+        self.mark(MARK_COPIES, &[&ids, &here]).await
     }
 
     /// Marks recordings of this node whose retention has ended as `deleting`, and gives the files that are to be deleted now.
@@ -142,7 +142,7 @@ impl Store {
         if !claimed.is_empty() {
             return Ok(claimed);
         }
-        self.change(CLAIM_EXPIRED, &[&node, &limit]).await?;
+        self.mark(CLAIM_EXPIRED, &[&node, &limit]).await?;
         self.kept(FILES_TO_DELETE, &[&node, &limit]).await
     }
 
@@ -159,7 +159,7 @@ impl Store {
     /// # Errors
     /// As [`mark_recordings`](Self::mark_recordings).
     pub async fn mark_deleted(&self, ids: &[i64]) -> Result<()> {
-        if ids.is_empty() { Ok(()) } else { self.change(MARK_DELETED, &[&ids]).await }
+        if ids.is_empty() { Ok(()) } else { self.mark(MARK_DELETED, &[&ids]).await }
     }
 
     /// The last file is gone: so are the rows, and the audit log says why.
@@ -195,7 +195,7 @@ impl Store {
         rows.iter().map(kept).collect()
     }
 
-    async fn change(&self, sql: &'static str, params: Params<'_>) -> Result<()> {
+    async fn mark(&self, sql: &'static str, params: Params<'_>) -> Result<()> {
         let mut tx = self.write(Scope::Platform).await?;
         tx.execute(sql, params).await?;
         tx.commit().await

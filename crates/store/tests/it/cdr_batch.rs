@@ -3,7 +3,7 @@
 use model::assembly::{Known, place};
 use store::{Content, Outcome};
 
-use crate::common::{A, Fixture, JOURNAL, at, item, leg, leg_item};
+use crate::common::{A, Fixture, JOURNAL, Random, at, item, leg, leg_item};
 
 #[tokio::test]
 async fn a_batch_again_changes_nothing_and_is_receipted_again() {
@@ -250,27 +250,4 @@ async fn rows(fixture: &Fixture) -> Vec<(String, String, bool)> {
     let rows =
         client.query("SELECT leg_uuid, call_uuid, head FROM voip.cdr ORDER BY leg_uuid", &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
-}
-
-/// A small generator with a seed, so that a failure comes again (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap()
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::sip_event::{SipEvent, SipEventKind};
-use store::cdr_read::CdrFilter;
+use store::search::{CdrFilter, PageOf};
 use store::{Content, Item, Outcome, Scope};
 
 use crate::common::{A, Fixture, at, item};
@@ -28,6 +28,7 @@ fn event(kind: SipEventKind, time: &str, media: Option<bool>) -> SipEvent {
         sip_reason: None,
         media,
         direction: None,
+        by: None,
     }
 }
 
@@ -43,8 +44,11 @@ struct Seen {
 }
 
 async fn seen(fixture: &Fixture) -> Vec<Seen> {
-    let page =
-        fixture.store.legs(Scope::Platform, &CdrFilter { limit: 10, ..CdrFilter::default() }).await.unwrap();
+    let page = fixture
+        .store
+        .legs(Scope::Platform, &CdrFilter::default(), &PageOf { limit: 10, ..PageOf::default() })
+        .await
+        .unwrap();
     let legs = page.items.into_iter();
     legs.map(|leg| {
         assert_eq!(

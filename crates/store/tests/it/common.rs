@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use model::call::Story;
 use model::{Direction, Leg, LegDirection, LegSource};
 use store::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use store::extensions::Credentials;
@@ -26,13 +27,21 @@ pub struct Fixture {
 
 /// A server whose time zone is far from UTC and not a whole hour off: every border of a month must be UTC's all the same.
 pub fn server() -> Result<Postgres, testkit::Error> {
+    Postgres::start_with(far_from_utc())
+}
+
+fn far_from_utc() -> PostgresOptions {
     let settings = vec![("timezone".to_owned(), "Pacific/Chatham".to_owned())];
-    Postgres::start_with(PostgresOptions { settings, ..PostgresOptions::default() })
+    PostgresOptions { settings, ..PostgresOptions::default() }
 }
 
 impl Fixture {
     pub async fn start() -> Result<Self, testkit::Error> {
-        let postgres = server()?;
+        Self::start_with(far_from_utc()).await
+    }
+
+    pub async fn start_with(settings: PostgresOptions) -> Result<Self, testkit::Error> {
+        let postgres = Postgres::start_with(settings)?;
         let options = options(&postgres);
         bootstrap(&options).await.unwrap();
         Ok(Self { store: Store::connect(config(&postgres)).unwrap(), options, postgres })
@@ -207,6 +216,7 @@ pub fn leg(uuid: &str, parent: Option<&str>, start: &str) -> Leg {
         core_uuid: Some("core".to_owned()),
         recorded: false,
         recording: None,
+        story: Story::default(),
     }
 }
 
@@ -225,4 +235,27 @@ pub fn item(seq: u64, content: Content) -> Item {
 
 pub fn leg_item(seq: u64, leg: Leg) -> Item {
     item(seq, Content::Leg(Box::new(leg)))
+}
+
+/// A small generator with a seed, so that a failure comes again (splitmix64).
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
+    }
+
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
 }

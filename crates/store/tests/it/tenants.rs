@@ -18,6 +18,7 @@ async fn furnish(fixture: &Fixture) {
                 SELECT 'test', 'create', 'x', '1', id FROM voip.domains;
              INSERT INTO voip.idempotency_keys (who, key, request_sha256, domain_id)
                 SELECT 'test', domain, sha256('x'), id FROM voip.domains;
+             INSERT INTO voip.cdr_retention (domain_id, days) SELECT id, 36500 FROM voip.domains;
              INSERT INTO voip.recordings (leg_uuid, start_time, domain_id, node, file_path)
                 SELECT 'x', now(), id, 'n1', domain FROM voip.domains;
              INSERT INTO kamailio.location (ruid, username, domain) SELECT domain, '1001', domain FROM voip.domains",

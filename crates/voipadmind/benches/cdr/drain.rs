@@ -138,7 +138,11 @@ async fn drain(queue: &Queue, store: &Store) -> f64 {
 fn copy(node: &Node, last: u64) -> f64 {
     let file = node.postgres.data_dir().join("turn.bin");
     let file = file.display();
-    node.sql(&format!("COPY (SELECT * FROM voip.cdr WHERE id > {last}) TO '{file}' (FORMAT binary)"));
+    let columns = node.sql(
+        "SELECT string_agg(column_name, ', ' ORDER BY ordinal_position) FROM information_schema.columns
+          WHERE table_schema = 'voip' AND table_name = 'cdr' AND is_generated = 'NEVER'",
+    );
+    node.sql(&format!("COPY (SELECT {columns} FROM voip.cdr WHERE id > {last}) TO '{file}' (FORMAT binary)"));
     let output = std::process::Command::new("psql")
         .arg("--host")
         .arg(node.postgres.socket_dir())
@@ -148,7 +152,7 @@ fn copy(node: &Node, last: u64) -> f64 {
             "--command",
             "\\timing on",
             "--command",
-            &format!("COPY peer.cdr FROM '{file}' (FORMAT binary)"),
+            &format!("COPY peer.cdr ({columns}) FROM '{file}' (FORMAT binary)"),
         ])
         .output()
         .unwrap();

@@ -4,119 +4,156 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use jiff::Timestamp;
-use jiff::civil;
 use jiff::tz::TimeZone;
-use model::Direction;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use store::Store;
-use store::cdr_read::CdrFilter;
+use store::cdr_read::{CALL_FIELDS, LEG_FIELDS};
+use store::search::{CountOf, Cursor, PageOf};
 
+use super::filters::{self, Filters, Params};
 use crate::http::caller::{Access, Caller};
 use crate::http::input::{Query, page_items};
 use crate::http::problem::Problem;
 
-/// Filters; all that are given must hold. Times are RFC 3339, or without offset in `tz`; `from` ≤ start_time < `to`.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub struct Filters {
-    /// `calls` (default) or `legs`.
-    view: Option<String>,
-    /// The uuid of any leg of the call, or the call's.
-    uuid: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    caller: Option<String>,
-    destination: Option<String>,
-    /// `inbound`, `outbound` or `internal`.
-    direction: Option<String>,
-    hangup_cause: Option<String>,
-    /// The queue's name, without domain.
-    queue: Option<String>,
-    /// A tenant's domain; for platform keys.
-    domain: Option<String>,
-    /// The time zone (IANA name) of times without offset, and of the answer's times. Default UTC.
-    tz: Option<String>,
-    /// 1 to 500, default 50.
-    limit: Option<String>,
-    /// `next` of the page before.
-    after: Option<String>,
-}
-
-#[utoipa::path(get, path = "/api/cdr", params(Filters), tag = "cdr", security(("key" = [])),
-    responses((status = 200, description = "One page: items, next"), (status = 400, body = Problem)))]
+#[utoipa::path(get, path = "/api/cdr", tag = "cdr", security(("key" = [])),
+    description = "Calls, newest first; all filters given must hold. Texts compare exactly, `123*` by their beginning, `*123` \
+        by their end (`\\*` is a star). `queue!=x` is the contrary of `queue=x`, for every text, `extension`, `user` and `q850`. \
+        Filters look at the row that stands for the call, but `callee`, `agent`, `extension`, `user`, `trunk`, `recorded`, \
+        `sip_call_id` and `uuid` at any of its legs. A call has `status` (answered, voicemail, abandoned, missed, busy, rejected, \
+        failed), `wait_seconds`, `talk_seconds`, `hangup_by` (caller, callee, system) and `events`, its timeline: time, event, who, \
+        leg_uuid, detail. A leg has its own status, where it can also be `elsewhere`.",
+    params(
+        Filters,
+        ("view" = Option<String>, Query, description = "`calls` (default) or `legs`: each filter then looks at the leg itself"),
+        ("limit" = Option<String>, Query, description = "1 to 500, default 50"),
+        ("after" = Option<String>, Query, description = "`next` of another page: older ones"),
+        ("before" = Option<String>, Query, description = "`previous` of another page: newer ones"),
+        ("count" = Option<String>, Query, description = "`exact` (seconds over years), `estimate` or `none` (default)"),
+        ("fields" = Option<String>, Query, description = "names of fields, comma between them; without `legs`, `recordings` and `events` faster"),
+        ("tz" = Option<String>, Query, description = "IANA name: times without offset are read in it, and all are shown in it"),
+    ),
+    responses((status = 200, description = "One page: items, next, previous, count"), (status = 400, body = Problem)))]
 pub async fn list(
     caller: Caller,
     State(store): State<Store>,
-    Query(filters): Query<Filters>,
+    Query(mut params): Query<Params>,
 ) -> Result<Json<Value>, Problem> {
     let scope = caller.may(Access::Read, "cdr")?;
-    let zone = zone(filters.tz.as_deref())?;
-    let filter = filter(&filters, &zone)?;
-    match filters.view.as_deref() {
-        None | Some("calls") => shown(&store.calls(scope, &filter).await?, &zone),
-        Some("legs") => shown(&store.legs(scope, &filter).await?, &zone),
-        Some(_) => Err(Problem::parameter("view", "is 'calls' or 'legs'")),
-    }
-}
-
-fn filter(asked: &Filters, zone: &TimeZone) -> Result<CdrFilter, Problem> {
-    let direction = |name: &str| {
-        Direction::from_name(name)
-            .ok_or_else(|| Problem::parameter("direction", "is 'inbound', 'outbound' or 'internal'"))
+    let zone = filters::zone(params.remove("tz").as_deref())?;
+    let legs = View::take(&mut params)? == View::Legs;
+    let fields = Fields::take(&mut params, if legs { LEG_FIELDS } else { CALL_FIELDS })?;
+    let page = PageOf {
+        limit: page_items(params.remove("limit").as_deref())?,
+        cursor: cursor(&mut params)?,
+        count: count(&mut params)?,
+        heads_only: !["legs", "recordings", "events"].iter().any(|name| fields.has(name)),
     };
-    Ok(CdrFilter {
-        uuid: asked.uuid.clone(),
-        from: asked.from.as_deref().map(|t| time("from", t, zone)).transpose()?,
-        to: asked.to.as_deref().map(|t| time("to", t, zone)).transpose()?,
-        caller: asked.caller.clone(),
-        destination: asked.destination.clone(),
-        direction: asked.direction.as_deref().map(direction).transpose()?,
-        hangup_cause: asked.hangup_cause.clone(),
-        queue: asked.queue.clone(),
-        domain: asked.domain.clone(),
-        limit: page_items(asked.limit.as_deref())?,
-        after: asked.after.clone(),
-    })
-}
-
-pub(crate) fn zone(name: Option<&str>) -> Result<TimeZone, Problem> {
-    name.map_or(Ok(TimeZone::UTC), |name| {
-        TimeZone::get(name)
-            .map_err(|_| Problem::parameter("tz", "is an IANA time zone such as Europe/Berlin"))
-    })
-}
-
-/// RFC 3339 with offset, or a date or time without one, read in `zone`.
-pub(crate) fn time(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, Problem> {
-    // A '+' that was not percent-encoded arrives as a space.
-    let text = text.trim().replace(' ', "+");
-    let civil = || text.parse::<civil::DateTime>().ok().and_then(|t| t.to_zoned(zone.clone()).ok());
-    text.parse::<Timestamp>().ok().or_else(|| civil().map(|z| z.timestamp())).ok_or_else(|| {
-        Problem::parameter(field, "is a time such as 2026-11-22T10:00:00Z, or a date such as 2026-11-22")
-    })
-}
-
-/// A page (or one thing) as JSON, its times in `zone`.
-pub(crate) fn shown(page: &impl Serialize, zone: &TimeZone) -> Result<Json<Value>, Problem> {
-    let mut value = serde_json::to_value(page).map_err(|error| {
-        tracing::error!(%error, "an answer has no form in JSON");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
-    })?;
-    if *zone != TimeZone::UTC {
-        move_times(&mut value, zone);
+    let filter = filters::take(&mut params, &zone)?;
+    filters::nothing_left(&params)?;
+    if legs {
+        shown(&store.legs(scope, &filter, &page).await?, &fields, &zone)
+    } else {
+        shown(&store.calls(scope, &filter, &page).await?, &fields, &zone)
     }
+}
+
+/// What a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    Calls,
+    Legs,
+}
+
+impl View {
+    /// # Errors
+    /// 400 for another word.
+    pub fn take(params: &mut Params) -> Result<Self, Problem> {
+        match params.remove("view").as_deref() {
+            None | Some("calls") => Ok(Self::Calls),
+            Some("legs") => Ok(Self::Legs),
+            Some(_) => Err(Problem::parameter("view", "is 'calls' or 'legs'")),
+        }
+    }
+}
+
+fn cursor(params: &mut Params) -> Result<Option<Cursor>, Problem> {
+    match (params.remove("after"), params.remove("before")) {
+        (Some(_), Some(_)) => Err(Problem::parameter("before", "goes without 'after'")),
+        (Some(after), None) => Ok(Some(Cursor::After(after))),
+        (None, before) => Ok(before.map(Cursor::Before)),
+    }
+}
+
+fn count(params: &mut Params) -> Result<Option<CountOf>, Problem> {
+    match params.remove("count").as_deref() {
+        None | Some("none") => Ok(None),
+        Some("exact") => Ok(Some(CountOf::Exact)),
+        Some("estimate") => Ok(Some(CountOf::Estimate)),
+        Some(_) => Err(Problem::parameter("count", "is 'exact', 'estimate' or 'none'")),
+    }
+}
+
+/// Which fields are shown; `None`: all.
+pub struct Fields(Option<Vec<&'static str>>);
+
+impl Fields {
+    /// # Errors
+    /// 400 for a name that is none of `known`.
+    pub fn take(params: &mut Params, known: &'static [&'static str]) -> Result<Self, Problem> {
+        let Some(asked) = params.remove("fields") else { return Ok(Self(None)) };
+        let field = |name: &str| {
+            known.iter().copied().find(|it| *it == name).ok_or_else(|| {
+                Problem::parameter("fields", format!("'{name}' is none of {}", known.join(", ")))
+            })
+        };
+        asked.split(',').map(field).collect::<Result<_, _>>().map(|fields| Self(Some(fields)))
+    }
+
+    /// The names, in the order asked for.
+    pub fn names(self, known: &[&'static str]) -> Vec<&'static str> {
+        self.0.unwrap_or_else(|| known.to_vec())
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.contains(&name))
+    }
+}
+
+/// A page as JSON, its times in `zone`.
+pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<Json<Value>, Problem> {
+    let mut value = json(page)?;
+    if let (Some(items), Some(names)) = (value.get_mut("items").and_then(Value::as_array_mut), &fields.0) {
+        items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, names));
+    }
+    move_times(&mut value, zone);
     Ok(Json(value))
 }
 
-/// Rewrites every `…_time` and `…_at` of calls and their legs with the zone's offset; three levels deep at most.
-fn move_times(value: &mut Value, zone: &TimeZone) {
+pub fn keep(item: &mut Map<String, Value>, names: &[&str]) {
+    item.retain(|name, _| names.contains(&name.as_str()));
+}
+
+/// # Errors
+/// None that can be met; told as an internal one.
+pub fn json(thing: &impl Serialize) -> Result<Value, Problem> {
+    serde_json::to_value(thing).map_err(|error| {
+        tracing::error!(%error, "an answer has no form in JSON");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    })
+}
+
+/// Rewrites every `…_time` and `…_at` of calls, their legs and recordings, and the `time` of their events, with the zone's
+/// offset; three levels deep at most. In UTC they are already.
+pub fn move_times(value: &mut Value, zone: &TimeZone) {
+    if *zone == TimeZone::UTC {
+        return;
+    }
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, zone)),
         Value::Object(fields) => {
             for (name, field) in fields {
-                let is_time = name.ends_with("_time") || name.ends_with("_at");
+                let is_time = name == "time" || name.ends_with("_time") || name.ends_with("_at");
                 let time = field.as_str().filter(|_| is_time).and_then(|t| t.parse().ok());
                 match time {
                     Some(time) => *field = in_zone(time, zone).into(),
@@ -128,6 +165,6 @@ fn move_times(value: &mut Value, zone: &TimeZone) {
     }
 }
 
-fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
+pub fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
     time.display_with_offset(zone.to_offset(time)).to_string()
 }

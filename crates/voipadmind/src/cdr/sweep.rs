@@ -80,7 +80,7 @@ impl Sweeper {
         metrics::counter!("voip_cdr_spool_imported_total", "kind" => self.kind.as_str()).increment(1);
         match self.kind {
             Kind::Freeswitch => self.put_aside(file, "done").await.map_err(told),
-            Kind::Kamailio => tokio::fs::remove_file(file).await.map_err(told),
+            Kind::Kamailio | Kind::Channel => tokio::fs::remove_file(file).await.map_err(told),
         }
     }
 

@@ -18,8 +18,10 @@ const READ_BLOCK: Duration = Duration::from_millis(500);
 /// A started batch waits so long for one more entry, and `cdr.batch_timeout` in all: under load batches fill, and a single
 /// call at night is in the API at once.
 const IDLE: Duration = Duration::from_millis(100);
-/// Entries of a consumer that died are taken over after this long.
-const CLAIM_IDLE: Duration = Duration::from_secs(30);
+/// Entries of a consumer that died, or whose answer was lost with its link, are taken over after this long; looked for this
+/// often. One that only waits for the database has them stored twice at most in effort, never in rows.
+const CLAIM_IDLE: Duration = Duration::from_secs(10);
+const CLAIM_EVERY: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,7 @@ impl Worker {
         let mut size = self.batch_size;
         let mut claimed_at: Option<Instant> = None;
         while !stop.is_cancelled() {
-            let claim = claimed_at.is_none_or(|at| at.elapsed() > CLAIM_IDLE);
+            let claim = claimed_at.is_none_or(|at| at.elapsed() > CLAIM_EVERY);
             if claim {
                 claimed_at = Some(Instant::now());
             }
@@ -129,7 +131,7 @@ fn count(outcome: &Outcome) {
 fn understand(delivered: Delivered) -> (String, Item) {
     let Delivered { id, entry } = delivered;
     let content = match Kind::from_code(entry.kind) {
-        Some(kind) => parse(kind, &entry.key, &entry.body),
+        Some(kind) => understood(kind, &entry.key, &entry.body),
         None => poison(format!("unknown kind {}", entry.kind), "queue", None),
     };
     let received = Timestamp::from_microsecond(entry.received_us).unwrap_or_else(|_| Timestamp::now());
@@ -137,18 +139,15 @@ fn understand(delivered: Delivered) -> (String, Item) {
     (id, Item { journal_id, seq, node, received, body, content })
 }
 
-fn parse(kind: Kind, key: &str, body: &Bytes) -> Content {
+/// What a document says; `key` is what its sender said of it beside.
+pub fn understood(kind: Kind, key: &str, body: &Bytes) -> Content {
     let hint = (!key.is_empty()).then_some(key);
-    match kind {
-        Kind::Freeswitch => match model::cdr::parse(body, hint) {
-            Ok(leg) => Content::Leg(Box::new(leg)),
-            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
-        },
-        Kind::Kamailio => match model::sip_event::parse(body) {
-            Ok(event) => Content::Sip(Box::new(event)),
-            Err(rejected) => poison(rejected.reason, kind.as_str(), rejected.uuid),
-        },
-    }
+    let understood = match kind {
+        Kind::Freeswitch => model::cdr::parse(body, hint).map(|leg| Content::Leg(Box::new(leg))),
+        Kind::Channel => model::cdr::open::parse_open(body).map(|leg| Content::Leg(Box::new(leg))),
+        Kind::Kamailio => model::sip_event::parse(body).map(|event| Content::Sip(Box::new(event))),
+    };
+    understood.unwrap_or_else(|rejected| poison(rejected.reason, kind.as_str(), rejected.uuid))
 }
 
 fn poison(reason: String, source: &str, uuid: Option<String>) -> Content {

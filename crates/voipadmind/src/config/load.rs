@@ -30,6 +30,7 @@ fn overlay(config: &mut Config, env: impl Fn(&str) -> Option<String>) {
         ("VOIP_ADMIN_DATABASE_PASSWORD", &mut config.database.password),
         ("VOIP_ADMIN_REDIS_PASSWORD", &mut config.redis.password),
         ("VOIP_ADMIN_FS_PASSWORD", &mut config.fs.password),
+        ("VOIP_ADMIN_ESL_PASSWORD", &mut config.freeswitch.esl_password),
     ];
     for (name, slot) in slots {
         if let Some(value) = env(name).filter(|v| !v.is_empty()) {

@@ -2,7 +2,7 @@
 //!
 //! In: a path. Out: a [`Config`] in which every value is usable. A wrong file never gets as far as a bound port.
 //! Passwords may come from the environment instead (`VOIP_ADMIN_DATABASE_PASSWORD`, `VOIP_ADMIN_REDIS_PASSWORD`,
-//! `VOIP_ADMIN_FS_PASSWORD`), which wins over the file.
+//! `VOIP_ADMIN_FS_PASSWORD`, `VOIP_ADMIN_ESL_PASSWORD`), which wins over the file.
 
 mod load;
 mod network;
@@ -36,6 +36,8 @@ pub struct Config {
     pub fs: Fs,
     #[serde(default)]
     pub recordings: Recordings,
+    #[serde(default)]
+    pub freeswitch: Freeswitch,
     #[serde(default)]
     pub kamailio: Kamailio,
     #[serde(default)]
@@ -171,6 +173,16 @@ pub struct RecordingsPeer {
     pub password: Secret,
 }
 
+/// This node's FreeSWITCH, which tells of the calls that go on. Without the password (the seed's file has none) calls are
+/// known when they have ended.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Freeswitch {
+    /// Of mod_event_socket, on 127.0.0.1.
+    pub esl_port: Port,
+    pub esl_password: Secret,
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kamailio {
@@ -231,6 +243,12 @@ impl OneOrMore {
 impl Default for Fs {
     fn default() -> Self {
         Self { user: "freeswitch".into(), password: Secret::default(), allow: Vec::new() }
+    }
+}
+
+impl Default for Freeswitch {
+    fn default() -> Self {
+        Self { esl_port: Port::new(8_021), esl_password: Secret::default() }
     }
 }
 

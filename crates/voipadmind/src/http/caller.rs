@@ -82,6 +82,19 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, format!("this key lacks the scope {resource}:{needed}")))
     }
 
+    /// As [`may`](Self::may), for what belongs to no tenant.
+    ///
+    /// # Errors
+    /// 403 for a tenant's key, or naming the scope that is missing.
+    pub fn may_for_platform(&self, access: Access, resource: &str) -> Result<(), Problem> {
+        match self.may(access, resource)? {
+            Scope::Platform => Ok(()),
+            Scope::Tenant(_) => {
+                Err(Problem::new(StatusCode::FORBIDDEN, "this is for the platform's keys only"))
+            }
+        }
+    }
+
     /// The caller as the audit log and the idempotency keys know it.
     pub fn who(&self) -> String {
         format!("key:{}", self.key.prefix)

@@ -7,7 +7,7 @@ use http::header;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::cdr::search;
+use crate::cdr::{accounting, changes, export, quarantine, retention, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
 use crate::recordings;
@@ -17,6 +17,19 @@ use crate::recordings;
     info(title = "Tandem", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     paths(
         search::list,
+        accounting::show,
+        changes::list,
+        export::stream,
+        retention::partitions,
+        retention::show,
+        retention::set,
+        stats::show,
+        quarantine::list,
+        quarantine::show,
+        quarantine::body,
+        quarantine::replay,
+        quarantine::replay_all,
+        quarantine::discard,
         extensions::list,
         extensions::create,
         extensions::show,

@@ -78,6 +78,13 @@ impl From<store::Error> for Problem {
                 tracing::warn!(why, "the database is not available for a request");
                 Self::unavailable("the database is not available; nothing was changed", 2)
             }
+            Error::TooSlow(why) => {
+                tracing::warn!(why, "a search was stopped");
+                Self::unavailable(
+                    "this takes too long; nothing was changed. Narrow a search by 'from' and 'to', count with count=estimate",
+                    2,
+                )
+            }
             Error::Unknown(why) => {
                 tracing::warn!(why, "a commit was not acknowledged");
                 Self::outcome_unknown(
@@ -87,7 +94,7 @@ impl From<store::Error> for Problem {
             Error::Conflict { field, reason } => {
                 Self { field: Some(field.into()), ..Self::new(StatusCode::CONFLICT, reason) }
             }
-            Error::Invalid { field: "after", reason } => Self::parameter("after", reason),
+            Error::Invalid { field: field @ ("after" | "before"), reason } => Self::parameter(field, reason),
             Error::Invalid { field, reason } => Self::field(field, reason),
             Error::NotFound => Self::not_found("thing here"),
             Error::Database(why) => {

@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cdr::intake::Intake;
-use crate::cdr::{http as intake_http, search};
+use crate::cdr::{accounting, changes, export, http as intake_http, quarantine, retention, search, stats};
 use crate::config::Network;
 use crate::directory::{self, cache::Directory};
 use crate::http::caller::Keys;
@@ -87,6 +87,18 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
 
     let api = Router::new()
         .route("/api/cdr", get(search::list))
+        .route("/api/cdr/accounting", get(accounting::show))
+        .route("/api/cdr/changes", get(changes::list))
+        .route("/api/cdr/partitions", get(retention::partitions))
+        .route("/api/cdr/retention", get(retention::show).put(retention::set))
+        .route("/api/cdr/stats", get(stats::show))
+        .route("/api/cdr/export", get(export::stream))
+        .route("/api/cdr/quarantine", get(quarantine::list))
+        .route("/api/cdr/quarantine/replay", post(quarantine::replay_all))
+        .route("/api/cdr/quarantine/{id}", get(quarantine::show))
+        .route("/api/cdr/quarantine/{id}/body", get(quarantine::body))
+        .route("/api/cdr/quarantine/{id}/discard", post(quarantine::discard))
+        .route("/api/cdr/quarantine/{id}/replay", post(quarantine::replay))
         .route("/api/extensions", get(extensions::list).post(extensions::create))
         .route(
             "/api/extensions/{id}",

@@ -54,6 +54,8 @@ fn describe() {
     counter!("voip_cdr_duplicates_total", "rows that were there already");
     counter!("voip_cdr_quarantined_total", "documents kept whole because they could not be understood");
     counter!("voip_cdr_spool_imported_total", "documents imported from an engine's spool folder, by kind");
+    counter!("voip_cdr_expired_rows_total", "rows deleted because nobody keeps them longer");
+    counter!("voip_cdr_expired_partitions_total", "months dropped because nobody keeps them longer");
     counter!("voip_sip_events_total", "events of Kamailio stored");
     counter!("voip_cdr_repushed_total", "times the journal was pushed to Redis again");
     gauge!("voip_cdr_journal_bytes", "size of the journal");

@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Request {
 
 impl Request {
     /// Who asks, for the audit log, and how this very request is recognised when it is sent again.
-    fn actor(self, caller: &Caller, scope: Scope, body: &impl Serialize) -> Actor {
+    pub fn actor(self, caller: &Caller, scope: Scope, body: &impl Serialize) -> Actor {
         let idempotency = self.key.map(|key| {
             let body = serde_json::to_vec(body).unwrap_or_default();
             let mut request = Sha256::new();
@@ -72,7 +72,7 @@ impl Request {
 }
 
 /// Runs a write to its end even if the client hangs up: a transaction that waits for the standby is never cancelled.
-pub(crate) async fn to_the_end<T: Send + 'static>(
+pub async fn to_the_end<T: Send + 'static>(
     write: impl Future<Output = store::Result<T>> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::spawn(write).await {

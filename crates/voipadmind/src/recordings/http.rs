@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::audit::Actor;
 use store::recordings::{Recording, RecordingFilter, STATES};
@@ -13,7 +13,8 @@ use store::{Scope, Store};
 
 use super::Recordings;
 use super::media::{self, Asked};
-use crate::cdr::search::{shown, time, zone};
+use crate::cdr::filters::{time, zone};
+use crate::cdr::search::{json, move_times};
 use crate::http::caller::{Access, Caller};
 use crate::http::input::{Json as Body, Query, page_items};
 use crate::http::problem::Problem;
@@ -40,9 +41,9 @@ pub struct Filters {
     /// `recording`, `stored`, `replicated`, `missing`, `changed` or `deleting`.
     state: Option<String>,
     /// Seconds.
-    min_duration: Option<String>,
+    duration_min: Option<String>,
     /// Seconds.
-    max_duration: Option<String>,
+    duration_max: Option<String>,
     /// `true` or `false`.
     legal_hold: Option<String>,
     /// The time zone (IANA name) of times without offset, and of the answer's times. Default UTC.
@@ -132,6 +133,13 @@ pub async fn hold(
     to_the_end(async move { store.hold_recording(&actor, id, wanted.legal_hold).await }).await.map(Json)
 }
 
+/// A page or one recording as JSON, its times in `zone`.
+fn shown(thing: &impl Serialize, zone: &TimeZone) -> Result<Json<Value>, Problem> {
+    let mut value = json(thing)?;
+    move_times(&mut value, zone);
+    Ok(Json(value))
+}
+
 async fn found(caller: &Caller, store: &Store, path: &Path<String>) -> Result<(Scope, Recording), Problem> {
     let scope = caller.may(Access::Read, "recordings")?;
     Ok((scope, store.recording(scope, id(path)?).await?))
@@ -180,8 +188,8 @@ fn filter(asked: &Filters, zone: &TimeZone) -> Result<RecordingFilter, Problem> 
         agent: asked.agent.clone(),
         domain: asked.domain.clone(),
         state: asked.state.clone(),
-        duration_min: seconds("min_duration", asked.min_duration.as_deref())?,
-        duration_max: seconds("max_duration", asked.max_duration.as_deref())?,
+        duration_min: seconds("duration_min", asked.duration_min.as_deref())?,
+        duration_max: seconds("duration_max", asked.duration_max.as_deref())?,
         legal_hold: asked.legal_hold.as_deref().map(truth).transpose()?,
         limit: page_items(asked.limit.as_deref())?,
         after: asked.after.clone(),

@@ -46,3 +46,39 @@ pub const EXPECTED: &[Expected] = &[
     ("transferred_by_dialplan.a_leg.json", JSON, "95dce6bc-7cf2-4821-8bc5-913dfe4c8aec", 4, 4, "NORMAL_CLEARING",
      ["1001", "7001", "2026-11-22T09:59:14.171067Z", "2026-11-22T09:59:14.211075Z", "2026-11-22T09:59:18.231076Z"]),
 ];
+
+/// The call's uuid (its root's, which is not always among the captures), status, queue, agent, who hung up (empty: none),
+/// seconds waited and talked (-1: none), legs, and its events with who and what.
+pub type ExpectedCall = (&'static str, [&'static str; 4], [i64; 2], usize, &'static str);
+
+#[rustfmt::skip]
+pub const EXPECTED_CALLS: &[ExpectedCall] = &[
+    ("39503e5f-2031-461c-9054-079ca6084315", ["busy", "", "", "system"], [-1, -1], 1,
+     "dialled 1005 1008, hung_up USER_BUSY"),
+    ("e36a4219-ca21-4346-8205-e68721f24034", ["answered", "", "", "caller"], [-1, 4], 1,
+     "dialled 1001 9196, answered echo, hung_up 1001 NORMAL_CLEARING"),
+    ("4457b5f9-399a-4d7a-a2cb-307a58a7f3d4", ["answered", "", "", "caller"], [-1, 4], 1,
+     "dialled 1001 9196, answered echo, hung_up 1001 NORMAL_CLEARING"),
+    ("8515b757-6836-488f-a3b7-94d3acbfa132", ["answered", "", "", ""], [-1, -1], 1,
+     "offered 1003, unanswered 1003 elsewhere"),
+    ("541ce7c9-9a72-48e5-9083-87144a1b5e06", ["answered", "Support_L1", "1002", ""], [2, 6], 1,
+     "offered 1002, answered 1002, hung_up NORMAL_CLEARING"),
+    ("387cb8cc-3292-4325-94d7-eab93882bea7", ["answered", "", "", "caller"], [0, 5], 2,
+     "dialled 1001 1002, offered 1002, answered 1002, hung_up 1001 NORMAL_CLEARING"),
+    ("349475ea-06c9-4b66-b6e0-36164e430360", ["abandoned", "", "", "caller"], [-1, -1], 1,
+     "dialled 1001 5000, ivr demo_ivr, hung_up 1001 NORMAL_CLEARING"),
+    ("1ddaeeef-4f8e-4d65-8330-c392af5a5aab", ["missed", "", "", "system"], [3, -1], 2,
+     "dialled 1001 7005, offered 1003, unanswered 1003 missed, hung_up NORMAL_CLEARING"),
+    ("26ceb677-5334-4231-80bd-2601c333526b", ["abandoned", "Support_L1", "", "caller"], [6, -1], 2,
+     "dialled 1005 8001, queued Support_L1, offered 1002, unanswered 1002 missed, hung_up 1005 NORMAL_CLEARING"),
+    ("f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6", ["answered", "Support_L1", "1002", "caller"], [1, 8], 2,
+     "dialled 1001 7010, recorded, queued Support_L1, offered 1002, answered 1002, hung_up 1001 NORMAL_CLEARING"),
+    ("1b12750e-3862-47fe-846f-3e56bbf4a5b8", ["answered", "", "", "caller"], [0, 4], 1,
+     "dialled 1001 7002, recorded, answered 1002, hung_up 1001 NORMAL_CLEARING"),
+    ("7f90c027-e898-4472-8054-9ad52d680954", ["answered", "", "", "caller"], [0, 4], 1,
+     "dialled 1001 1002, answered 1002, hung_up 1001 NORMAL_CLEARING"),
+    ("ded86229-6683-4e08-b166-bf6f4513d8ec", ["answered", "", "", "caller"], [-1, 4], 1,
+     "dialled 1001 9196, answered echo, hung_up 1001 NORMAL_CLEARING"),
+    ("95dce6bc-7cf2-4821-8bc5-913dfe4c8aec", ["answered", "", "", "caller"], [0, 4], 1,
+     "dialled 1001 7001, transferred to 1002, answered 1002, hung_up 1001 NORMAL_CLEARING"),
+];

@@ -6,7 +6,7 @@ mod expected;
 #[path = "../support/mod.rs"]
 mod support;
 
-use expected::EXPECTED;
+use expected::{EXPECTED, EXPECTED_CALLS};
 use serde_json::{Value, json};
 use support::{Node, wire};
 
@@ -35,8 +35,31 @@ fn every_capture_is_one_right_row_and_stays_one() {
             assert_eq!(&legs[0][name], value, "{file}: {name} in {:#}", legs[0]);
         }
     }
+    every_capture_is_in_its_call(&node);
     assert_eq!(node.sql("SELECT count(*) FROM voip.cdr_quarantine"), "0");
     assert_eq!(node.sql("SELECT count(*) FROM voip.cdr"), distinct_legs().to_string());
+}
+
+fn every_capture_is_in_its_call(node: &Node) {
+    let page = node.get("/api/cdr?limit=100&tz=Europe/Berlin").json();
+    assert_eq!(page["items"].as_array().unwrap().len(), EXPECTED_CALLS.len());
+    for (uuid, texts, seconds, legs, told) in EXPECTED_CALLS {
+        let call = page["items"].as_array().unwrap().iter().find(|it| it["call_uuid"] == *uuid).unwrap();
+        for (name, text) in ["status", "queue", "agent", "hangup_by"].iter().zip(texts) {
+            assert_eq!(call[name].as_str().unwrap_or_default(), *text, "{uuid}: {name} in {call:#}");
+        }
+        for (name, number) in ["wait_seconds", "talk_seconds"].iter().zip(seconds) {
+            assert_eq!(call[name].as_i64().unwrap_or(-1), *number, "{uuid}: {name} in {call:#}");
+        }
+        assert_eq!(call["legs"].as_array().unwrap().len(), *legs, "{uuid}: {call:#}");
+        let word = |event: &Value, name: &str| event[name].as_str().map(str::to_owned);
+        let lines = call["events"].as_array().unwrap().iter().map(|event| {
+            assert!(event["time"].as_str().unwrap().ends_with("+01:00"), "{event}");
+            let words = ["event", "who", "detail"].iter().filter_map(|name| word(event, name));
+            words.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(lines.collect::<Vec<_>>().join(", "), *told, "{uuid}");
+    }
 }
 
 /// Two captures are the spool's and other encodings' copies of legs posted already.

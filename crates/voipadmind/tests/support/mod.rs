@@ -127,7 +127,7 @@ impl Node {
     /// Starts the daemon and waits until it is ready.
     pub fn launch(&mut self) {
         self.spawn();
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(20);
         while self.try_get("/health").is_none_or(|a| a.status != 200) {
             assert!(Instant::now() < until, "voipadmind is not ready; its log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));

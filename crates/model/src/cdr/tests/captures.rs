@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::call::Story;
 use crate::{Direction, Leg, LegDirection, LegSource, cdr};
 use jiff::Timestamp;
 
@@ -360,15 +361,26 @@ impl Written {
             core_uuid: Some(own(self.core)),
             recorded: self.recorded,
             recording: None,
+            story: Story::default(),
         }
     }
+}
+
+/// The columns of the leg's row. What its story is to say is written down with the calls (`call::tests`).
+fn columns(body: &[u8], uuid_hint: Option<&str>) -> Result<Leg, cdr::Rejected> {
+    cdr::parse(body, uuid_hint).map(|leg| Leg { story: Story::default(), ..leg })
+}
+
+/// The leg as it is read from the capture itself, whose columns and story are tested.
+fn plain(written: &Written) -> Leg {
+    cdr::parse(&fs::read(captures().join(written.file)).unwrap(), None).unwrap()
 }
 
 #[test]
 fn every_capture_reads_as_it_is_written() {
     for written in WRITTEN {
         let body = fs::read(captures().join(written.file)).unwrap();
-        assert_eq!(cdr::parse(&body, Some("hint")).as_ref(), Ok(&written.leg()), "{}", written.file);
+        assert_eq!(columns(&body, Some("hint")).as_ref(), Ok(&written.leg()), "{}", written.file);
     }
 }
 
@@ -403,7 +415,7 @@ fn every_json_capture_reads_the_same_in_every_encoding() {
         for encoded in encodings {
             assert_eq!(
                 cdr::parse(encoded.as_bytes(), None).as_ref(),
-                Ok(&written.leg()),
+                Ok(&plain(written)),
                 "{}",
                 &encoded[..60]
             );
@@ -438,7 +450,7 @@ fn every_json_capture_survives_freeswitchs_encoding() {
         let decoded: Vec<u8> = percent_encoding::percent_decode_str(&encoded).collect();
         broken += usize::from(serde_json::from_slice::<serde_json::Value>(&decoded).is_err());
         for body in [format!("cdr={encoded}"), encoded] {
-            assert_eq!(cdr::parse(body.as_bytes(), None).as_ref(), Ok(&written.leg()), "{}", written.file);
+            assert_eq!(cdr::parse(body.as_bytes(), None).as_ref(), Ok(&plain(written)), "{}", written.file);
         }
     }
     assert!(broken >= 8, "only {broken} documents were broken by it");
