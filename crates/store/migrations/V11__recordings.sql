@@ -9,6 +9,8 @@ ALTER TABLE voip.recordings
     ADD COLUMN agent              text,
     -- The policy that said how long it is kept, by its name at call time.
     ADD COLUMN policy             text,
+    -- Told by FreeSWITCH when the file was closed; the leg's CDR has not come yet.
+    ADD COLUMN provisional        boolean NOT NULL DEFAULT false,
     -- Whoever sets it keeps the recording from retention until it is taken off.
     ADD COLUMN legal_hold         boolean NOT NULL DEFAULT false,
     -- When the owner last compared its file with this row, and when the peer last looked for its copy.

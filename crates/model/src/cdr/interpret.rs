@@ -191,7 +191,7 @@ impl<'d> Reading<'d> {
     fn recording(&self) -> Option<Recording> {
         let var = &self.document.variables;
         let path = self.value(&var.vp_recording).filter(|_| self.recorded())?;
-        Recording::at(&path, self.integer(&var.record_ms))
+        Recording::at(&path, self.integer(&var.record_ms), self.integer(&var.record_file_size))
     }
 
     fn start_time(&self) -> Option<Timestamp> {

@@ -87,8 +87,13 @@ pub(super) async fn write(
     let stored: BTreeMap<(&str, Timestamp), bool> =
         calls.known.iter().map(|row| ((row.leg_uuid.as_str(), row.start_time), row.provisional)).collect();
     let mut fresh: Vec<&Candidate<'_>> = Vec::with_capacity(legs.len());
+    let mut open: Vec<&Candidate<'_>> = Vec::new();
     for candidate in legs {
-        match stored.get(&(candidate.leg.leg_uuid.as_str(), candidate.leg.start_time)) {
+        let stored = stored.get(&(candidate.leg.leg_uuid.as_str(), candidate.leg.start_time));
+        if stored != Some(&false) {
+            open.push(candidate);
+        }
+        match stored {
             None => outcome.inserted += candidate.copies.min(1),
             Some(true) if !candidate.leg.provisional => outcome.replaced += 1,
             Some(_) => {
@@ -99,6 +104,7 @@ pub(super) async fn write(
         outcome.duplicates += candidate.copies - 1;
         fresh.push(candidate);
     }
+    recordings::rows(tx, &open).await?;
     if fresh.is_empty() {
         return Ok(());
     }
@@ -108,7 +114,6 @@ pub(super) async fn write(
     rekey(tx, &rekeyed, calls.span).await?;
     let told = summaries::of(tx, &fresh, &placed, &calls.known, &rekeyed, calls.span).await?;
     insert::rows(tx, &told.rows).await?;
-    recordings::rows(tx, &fresh).await?;
     told.settle(tx, calls.span).await
 }
 

@@ -1,6 +1,6 @@
 //! Recordings: the rows people look for, and ([`keep`]) what the nodes do with the files.
 //!
-//! A row is made with its leg (`cdr_write::recordings`). Its file lies under the tree of the node that carried the leg, and
+//! A row is made with its leg, or when the file is closed (`cdr_write::recordings`). Its file lies under the tree of the node that carried the leg, and
 //! the peer has a copy under the same path. States: `recording` (the file is not measured yet), `stored`, `replicated` (the
 //! peer has a copy of that size), `missing`, `changed` (the owner's file is not the one that was measured), `deleting`.
 //!
@@ -58,7 +58,7 @@ pub struct Recording {
     pub node: String,
     /// The file under that node's tree: `YYYY/MM/DD/<uuid>.wav`.
     pub file_path: String,
-    /// Bytes, once measured.
+    /// Bytes: FreeSWITCH's count, then the file's.
     pub file_size: Option<i64>,
     /// `wav`.
     pub format: String,

@@ -16,7 +16,8 @@ fn recorded(uuid: &str, domain: &str, start: &str, ms: i64) -> model::Leg {
     let mut made = leg(uuid, None, start);
     made.domain = Some(domain.to_owned());
     made.recorded = true;
-    made.recording = Some(Recording { path: format!("2026/11/22/{uuid}.wav"), ms: Some(ms) });
+    made.recording =
+        Some(Recording { path: format!("2026/11/22/{uuid}.wav"), ms: Some(ms), bytes: Some(44 + 16 * ms) });
     made
 }
 
@@ -103,6 +104,78 @@ async fn a_leg_brings_its_recording_once_and_the_right_policy_says_how_long() {
     assert_eq!((one.duration, one.state.as_str(), one.node.as_str()), (Some(61), "recording", "n1"));
     assert_eq!(one.record_end_time, Some(at("2026-11-22T12:01:01.5Z")));
     assert_eq!(one.call_uuid.as_deref(), Some("queued"));
+}
+
+/// The same leg, as FreeSWITCH tells of it when its recording has ended.
+fn stopped(of: &model::Leg, ms: i64) -> model::Leg {
+    let recording = of.recording.clone().map(|it| Recording { ms: Some(ms), ..it });
+    let (end_time, hangup_cause) = (None, None);
+    model::Leg { provisional: true, recording, agent: None, end_time, hangup_cause, ..of.clone() }
+}
+
+#[tokio::test]
+async fn a_recording_that_has_ended_is_there_without_its_cdr_and_in_whichever_order_they_come() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let store = &fixture.store;
+    let mut cdr = recorded("call", A, "2026-11-22T12:00:00Z", 61_500);
+    cdr.agent = Some("1003".to_owned());
+    let stop = stopped(&cdr, 61_500);
+    // At answer nothing is recorded yet.
+    let answered = model::Leg { recorded: false, recording: None, ..stop.clone() };
+    let commit = async |seq: u64, legs: &[&model::Leg]| {
+        let items: Vec<_> = (seq..).zip(legs).map(|(seq, leg)| leg_item(seq, (*leg).clone())).collect();
+        store.commit_cdr_batch(&items).await.unwrap();
+    };
+    let all = async || store.recordings(Scope::Platform, &filter()).await.unwrap().items;
+    let told = async || {
+        let [one] = <[_; 1]>::try_from(all().await).unwrap();
+        (one.agent.clone(), one.duration, one.file_size, one.state.clone(), one.record_end_time)
+    };
+    let (state, ended) = (|it: &str| it.to_owned(), |it: &str| Some(at(it)));
+    let agent = || Some("1003".to_owned());
+
+    commit(1, &[&answered]).await;
+    assert!(all().await.is_empty());
+    let end = ended("2026-11-22T12:01:01.5Z");
+    commit(2, &[&stop]).await;
+    assert_eq!(told().await, (None, Some(61), Some(984_044), state("recording"), end));
+    let files = store.recordings_to_finish("n1", 10).await.unwrap();
+    let measured = FileState::Measured { size: 44, duration: Some(62), sha256: [7; 32] };
+    store.mark_recordings(&[(files[0].clone(), measured.clone())]).await.unwrap();
+    commit(3, &[&cdr]).await;
+    commit(4, &[&stop, &answered]).await;
+    commit(6, &[&cdr]).await;
+    assert_eq!(
+        told().await,
+        (agent(), Some(62), Some(44), state("stored"), end),
+        "the CDR has the last word"
+    );
+
+    // Recording was begun again: what was measured in between was not the whole.
+    let superuser = fixture.superuser().await;
+    let reset = "DELETE FROM voip.recordings; DELETE FROM voip.cdr";
+    superuser.batch_execute(reset).await.unwrap();
+    let (first, second) = (stopped(&cdr, 10_000), stopped(&cdr, 20_000));
+    commit(7, &[&answered, &first]).await;
+    let files = store.recordings_to_finish("n1", 10).await.unwrap();
+    store.mark_recordings(&[(files[0].clone(), measured)]).await.unwrap();
+    commit(9, &[&second]).await;
+    commit(10, &[&first]).await;
+    let end = ended("2026-11-22T12:00:20Z");
+    assert_eq!(told().await, (None, Some(20), Some(984_044), state("recording"), end));
+    commit(11, &[&stop, &cdr]).await;
+    let end = ended("2026-11-22T12:01:01.5Z");
+    assert_eq!(told().await, (agent(), Some(61), Some(984_044), state("recording"), end));
+
+    // The CDR first. What its retention has ended does not come back with an event that was late.
+    superuser.batch_execute(reset).await.unwrap();
+    commit(13, &[&cdr]).await;
+    let first = told().await;
+    commit(14, &[&stop]).await;
+    assert_eq!(told().await, first);
+    superuser.batch_execute("DELETE FROM voip.recordings").await.unwrap();
+    commit(15, &[&stop, &cdr]).await;
+    assert!(all().await.is_empty());
 }
 
 #[tokio::test]
