@@ -35,6 +35,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         sip_call_id: None,
         core_uuid: None,
         recorded: false,
+        recording: None,
         story: Story::default(),
     }
 }

@@ -154,6 +154,7 @@ impl Dialog {
             sip_call_id: Some(self.call_id.clone()),
             core_uuid: None,
             recorded: false,
+            recording: None,
             story: self.story(end_time, cause.map(|(name, _)| name), hung_up_by),
         })
     }

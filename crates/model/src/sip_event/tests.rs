@@ -144,6 +144,7 @@ fn a_direct_call_is_one_leg() {
         sip_call_id: Some("c1@phone".to_owned()),
         core_uuid: None,
         recorded: false,
+        recording: None,
         story: Story::default(),
     };
     assert_eq!(Leg { story: Story::default(), ..leg.clone() }, expected);

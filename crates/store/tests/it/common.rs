@@ -215,6 +215,7 @@ pub fn leg(uuid: &str, parent: Option<&str>, start: &str) -> Leg {
         sip_call_id: Some(format!("{uuid}@sip")),
         core_uuid: Some("core".to_owned()),
         recorded: false,
+        recording: None,
         story: Story::default(),
     }
 }

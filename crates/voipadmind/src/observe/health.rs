@@ -14,6 +14,7 @@ use store::Store;
 
 use crate::config::Network;
 use crate::http::input::is_listed;
+use crate::recordings::Recordings;
 
 /// A part that does not answer by then is down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ pub struct Health {
     pub store: Store,
     pub queue: Queue,
     pub journal: Arc<Journal>,
+    pub recordings: Recordings,
     pub node: Arc<str>,
 }
 
@@ -49,6 +51,8 @@ pub struct Details {
     journal: String,
     /// CDRs that are durable here and not yet known to be in the database.
     journal_pending: usize,
+    /// `ok`, or how many of this node's files are missing or changed. It makes no node unready: it is no outage.
+    recordings: String,
 }
 
 #[utoipa::path(get, path = "/health", responses((status = 200, body = Report), (status = 503, body = Report)))]
@@ -86,6 +90,7 @@ pub async fn show(
         redis,
         journal,
         journal_pending: stats.pending_records,
+        recordings: health.recordings.health(),
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(Report { status, live: true, ready, details }))

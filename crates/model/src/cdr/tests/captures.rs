@@ -360,6 +360,7 @@ impl Written {
             sip_call_id: self.sip_call_id.map(own),
             core_uuid: Some(own(self.core)),
             recorded: self.recorded,
+            recording: None,
             story: Story::default(),
         }
     }
