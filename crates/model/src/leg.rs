@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::Recording;
 use crate::call::Story;
 
 /// Which way a *call* went, seen from the platform.
@@ -143,6 +144,8 @@ pub struct Leg {
     pub session_id: Option<i64>,
     /// A recording was made on this leg.
     pub recorded: bool,
+    /// Where it is, when the dialplan said so. `None` with `recorded` is a recording that is not the platform's.
+    pub recording: Option<Recording>,
     /// What happened on it.
     pub story: Story,
 }

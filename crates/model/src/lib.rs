@@ -13,11 +13,13 @@ pub mod cdr;
 pub mod ha1;
 mod json;
 mod leg;
+mod recording;
 pub mod sip_event;
 pub mod text;
 mod tidy;
 
 pub use leg::{Direction, Leg, LegDirection, LegSource};
+pub use recording::Recording;
 
 /// A document that could not be understood. The caller keeps it whole, in quarantine, and shows it: it is never dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -48,6 +48,8 @@ pub struct Context<'a> {
     rtp_masks: Vec<Block>,
     /// Between the nodes' rsync, derived from the cluster's key.
     recordings_password: String,
+    /// Between the nodes' voipadminds, likewise.
+    recordings_media_password: String,
     /// The network interface of the service network, and of the link to the peer (the same without a link).
     interface: &'a str,
     peer_interface: &'a str,
@@ -107,6 +109,7 @@ impl<'a> Context<'a> {
             reserved_ports: reserved_ports(&cluster.ports),
             rtp_masks: blocks(cluster.ports.rtp_min, cluster.ports.rtp_max),
             recordings_password: derived(secrets, "recordings"),
+            recordings_media_password: derived(secrets, "recordings media"),
             memory_max: layout.machine.memory_max(&sizes),
             sizes,
             cores,

@@ -275,7 +275,8 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
         .replace("/storage", &format!("{root}/taken"))
         .replace("/etc/tandem", &format!("{root}/theirs"))
         .replace("/run/tandem", root)
-        .replace("freeswitch", "root");
+        .replace("freeswitch", "root")
+        .replace("gid = voip-admin", "gid = root");
     fs::write(&config, moved).unwrap();
     fs::create_dir_all(server.folder.path().join("theirs")).unwrap();
     fs::create_dir_all(server.folder.path().join("taken/recordings/n1")).unwrap();
@@ -317,7 +318,33 @@ fn recordings_go_to_the_peer_and_cannot_be_fetched_or_deleted() {
         ),
         &config,
     );
-    assert_eq!(seen, "RIFF\nnot yet\n2750\nRIFF\n2\nrefused\nrefused\nrefused\n");
+    assert_eq!(seen, "RIFF\nnot yet\n2770\nRIFF\n2\nrefused\nrefused\nrefused\n");
+}
+
+#[test]
+fn retention_may_delete_in_folders_that_freeswitch_made_on_a_single_node_too() {
+    let single = common::node(&common::single(Shape::Node), "n1");
+    let unit = single.iter().find(|it| it.target.ends_with("tandem-recordings-folders.service")).unwrap();
+    assert!(single.iter().any(|it| it.target.ends_with("tandem-recordings-folders.timer")));
+    let tree = tempfile::tempdir().unwrap();
+    let day = tree.path().join("2026/11/22");
+    fs::create_dir_all(&day).unwrap();
+    let file = day.join("a.wav");
+    fs::write(&file, "RIFF").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    // As FreeSWITCH makes them below a folder with the set-group-id bit.
+    for folder in day.ancestors().take(3) {
+        fs::set_permissions(folder, PermissionsExt::from_mode(0o2750)).unwrap();
+    }
+    let before = (mode(tree.path()), mode(&file));
+    let start = unit.contents.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words: Vec<&str> = start.split_whitespace().collect();
+    for _ in 0..2 {
+        let done = Command::new(words[0]).args(&words[1..]).current_dir(tree.path()).status().unwrap();
+        assert!(done.success());
+    }
+    assert!(day.ancestors().take(3).all(|folder| mode(folder) == 0o2770));
+    assert_eq!((mode(tree.path()), mode(&file)), before);
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod pool;
 pub mod quarantine;
 pub mod queues;
 pub mod receipts;
+pub mod recordings;
 pub mod retention;
 pub mod search;
 pub mod seed;

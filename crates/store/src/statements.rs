@@ -11,8 +11,8 @@ use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
     accounting, audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys,
-    limbo, migrations, quarantine, queues, receipts, retention, search, seed, sessions, sweep, tenant,
-    transaction, users,
+    limbo, migrations, quarantine, queues, receipts, recordings, retention, search, seed, sessions, sweep,
+    tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -43,6 +43,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     cdr_write::open::SEEN,
     cdr_write::open::UNSEEN,
     cdr_write::quarantine::KEEP,
+    cdr_write::recordings::INSERT,
     cdr_write::sessions::NOTE,
     cdr_write::summaries::LEGS,
     cdr_write::summaries::SETTLE,
@@ -86,6 +87,22 @@ const OF_VOIP_ADMIN: &[&str] = &[
     queues::REACHED_BY,
     queues::UPDATE,
     receipts::TAKE_RECEIPTS,
+    recordings::GET,
+    recordings::HOLD,
+    recordings::LIST,
+    recordings::LIST_OF_CALL,
+    recordings::LOCK,
+    recordings::keep::CLAIM_EXPIRED,
+    recordings::keep::COPIES_TO_CHECK,
+    recordings::keep::COPIES_TO_DELETE,
+    recordings::keep::COUNTS,
+    recordings::keep::DELETE,
+    recordings::keep::FILES_TO_DELETE,
+    recordings::keep::MARK_COPIES,
+    recordings::keep::MARK_DELETED,
+    recordings::keep::MARK_FILES,
+    recordings::keep::TO_CHECK,
+    recordings::keep::TO_FINISH,
     retention::DELETE,
     retention::DROP_PARTITION,
     retention::LIST,

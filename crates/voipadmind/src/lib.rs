@@ -12,4 +12,5 @@ pub mod http;
 pub mod live;
 pub mod observe;
 pub mod provisioning;
+pub mod recordings;
 pub mod run;

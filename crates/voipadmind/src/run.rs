@@ -28,6 +28,7 @@ use crate::live::changes;
 use crate::observe::health::Health;
 use crate::observe::logging::{self, LevelHandle};
 use crate::observe::metrics;
+use crate::recordings::{Recordings, keeper::Keeper, peer};
 
 /// How long the background tasks may take to finish what they hold; the journal keeps what they do not finish.
 const TASKS_DRAIN: Duration = Duration::from_secs(10);
@@ -176,6 +177,14 @@ pub fn start(
     tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
     tasks.spawn(cancelled_by(stop.clone(), watch(store.clone())));
     tasks.spawn(receipts::run(journal.clone(), store.clone(), stop.clone()));
+    let recordings = Recordings::new(&node, &config.recordings);
+    let keeper = Keeper {
+        store: store.clone(),
+        recordings: recordings.clone(),
+        every: config.recordings.check_every.0,
+        again: config.recordings.check_again.0,
+    };
+    tasks.spawn(cancelled_by(stop.clone(), keeper.run()));
     let followers = changes::Followers::new(directory.clone(), keys.clone(), config);
     tasks.spawn(cancelled_by(stop.clone(), changes::follow(store.clone(), followers)));
 
@@ -184,7 +193,16 @@ pub fn start(
         directory,
         keys,
         door: EngineDoor::new(&config.fs),
-        health: Health { store: store.clone(), queue, journal: journal.clone(), records, node: node.into() },
+        peer_door: peer::door(&config.recordings),
+        health: Health {
+            store: store.clone(),
+            queue,
+            journal: journal.clone(),
+            records,
+            recordings: recordings.clone(),
+            node: node.into(),
+        },
+        recordings,
         store,
         metrics,
         watchers: config.metrics.allow.clone().into(),

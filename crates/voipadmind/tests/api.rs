@@ -97,6 +97,24 @@ fn errors_name_the_field() {
             answer.text()
         );
     }
+    for (query, field) in [
+        ("state=lost", "state"),
+        ("duration_min=-1", "duration_min"),
+        ("duration_max=long", "duration_max"),
+        ("legal_hold=yes", "legal_hold"),
+        ("direction=inbound", "direction"),
+        ("after=x", "after"),
+        ("from=x", "from"),
+    ] {
+        let answer = node.get(&format!("/api/recordings?{query}"));
+        assert_eq!((answer.status, &answer.json()["field"]), (400, &json!(field)), "{query}");
+    }
+    for id in ["x", "999999", "99999999999999999999"] {
+        assert_eq!(node.get(&format!("/api/recordings/{id}/media")).status, 404, "{id}");
+    }
+    let hold = json!({"legal_hold": "yes"});
+    let answer = node.api("PUT", "/api/recordings/1", PLATFORM_KEY, Some(&hold), &[]);
+    assert_eq!((answer.status, &answer.json()["field"]), (422, &json!("legal_hold")));
     assert_eq!(node.get("/api/nothing").status, 404);
     assert_eq!(node.api("PATCH", "/api/cdr", PLATFORM_KEY, None, &[]).status, 405);
     for key in ["", "x", "tdm_platform_wrong_wrong_wrong_wrong_wrong_wrong"] {
@@ -134,6 +152,22 @@ fn tenants_never_see_each_other() {
     let queue = json!({"domain": "default.local", "name": "spy"});
     assert!(tenant("POST", "/api/queues", Some(&queue)).status >= 400);
     assert_eq!(node.sql("SELECT count(*) FROM voip.queues WHERE name = 'spy'"), "0");
+    let recording = node.sql(
+        "INSERT INTO voip.recordings (leg_uuid, start_time, domain_id, domain, node, file_path, state, file_size, sha256)
+         SELECT 'x', now(), id, domain, 'n1', '2026/11/22/x.wav', 'stored', 1, sha256('x') FROM voip.domains
+          WHERE domain = 'default.local' RETURNING id",
+    );
+    let recording = recording.lines().next().unwrap();
+    assert_eq!(node.get(&format!("/api/recordings/{recording}")).status, 200);
+    for list in ["/api/recordings", "/api/recordings?domain=default.local", "/api/recordings?uuid=x"] {
+        assert_eq!(tenant("GET", list, None).json()["items"], json!([]), "{list}");
+    }
+    let (one, hold) = (format!("/api/recordings/{recording}"), json!({"legal_hold": true}));
+    assert_eq!(tenant("GET", &one, None).status, 404);
+    assert_eq!(tenant("PUT", &one, Some(&hold)).status, 404);
+    assert_eq!(tenant("GET", &format!("{one}/media"), None).status, 404);
+    assert_eq!(node.sql("SELECT count(*) FROM voip.recordings WHERE legal_hold"), "0");
+    assert_eq!(node.sql("SELECT count(*) FROM voip.audit_log WHERE entity = 'recording'"), "0");
     assert_eq!(node.get(&path).status, 200, "still there");
 }
 

@@ -37,6 +37,7 @@ fn leg(uuid: &str, parent: Option<&str>, start_second: i64) -> Leg {
         core_uuid: None,
         session_id: None,
         recorded: false,
+        recording: None,
         story: Story::default(),
     }
 }

@@ -78,6 +78,7 @@ members! {
         pub(super) vp_type: Text<'a> = "vp_type",
         pub(super) vp_ref: Text<'a> = "vp_ref",
         pub(super) vp_recorded: Text<'a> = "vp_recorded",
+        pub(super) vp_recording: Text<'a> = "vp_recording",
         pub(super) x_vp_call: Text<'a> = "sip_h_X-VP-Call",
         pub(super) x_vp_domain: Text<'a> = "sip_h_X-VP-Domain",
         pub(super) x_vp_type: Text<'a> = "sip_h_X-VP-Type",

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::document::{Document, Profile};
 use crate::call::Story;
 use crate::json::Text;
-use crate::{Direction, Leg, LegDirection, LegSource, tidy};
+use crate::{Direction, Leg, LegDirection, LegSource, Recording, tidy};
 
 /// The leg, or why there is none, as a sentence.
 pub(super) fn leg(document: &Document, uuid_hint: Option<&str>) -> Result<Leg, String> {
@@ -89,6 +89,7 @@ impl<'d> Reading<'d> {
                 .or_else(|| self.id(&var.core_uuid)),
             session_id: self.integer(&var.session_id).filter(|it| super::session::NUMBERS.contains(it)),
             recorded: self.recorded(),
+            recording: self.recording(),
             story: Story::default(),
             leg_uuid,
         })
@@ -197,6 +198,13 @@ impl<'d> Reading<'d> {
         let stated = matches!(self.value(&var.vp_recorded).as_deref(), Some("1" | "true" | "yes"));
         let sizes = [&var.record_seconds, &var.record_ms, &var.record_file_size];
         stated || sizes.into_iter().any(|it| self.integer(it).is_some_and(|size| size > 0))
+    }
+
+    /// The dialplan names the file before it is known whether the call will be answered: without a length there is none.
+    fn recording(&self) -> Option<Recording> {
+        let var = &self.document.variables;
+        let path = self.value(&var.vp_recording).filter(|_| self.recorded())?;
+        Recording::at(&path, self.integer(&var.record_ms), self.integer(&var.record_file_size))
     }
 
     fn start_time(&self) -> Option<Timestamp> {

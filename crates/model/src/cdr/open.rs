@@ -1,4 +1,5 @@
-//! A leg that goes on, as FreeSWITCH's event of its channel tells it (`CHANNEL_ANSWER`; `uuid_dump … json` says the same).
+//! A leg that goes on, as FreeSWITCH's event of its channel tells it (`CHANNEL_ANSWER`; `uuid_dump … json` says the same), and
+//! its recording when that has ended (`RECORD_STOP`: the file is closed, and `record_ms` is set; switch_ivr_async.c).
 //!
 //! The event becomes a document of the form of a CDR, small enough to be kept like one, and is read as one. Its row is
 //! provisional: the CDR, which has the same key, replaces it.
@@ -11,7 +12,8 @@ use crate::{Leg, LegDirection, Rejected};
 /// A longer value says nothing that is read (an SDP, a list of codecs).
 const VALUE_MAX_BYTES: usize = 512;
 
-/// The document of an answered channel, with its uuid; `None` while it is not answered.
+/// The document of an answered channel, with its uuid; `None` while it is not answered, and for the end of a recording that is
+/// not the dialplan's: a message left in a mailbox ends with the same event, and has then set `record_ms` to its own length.
 ///
 /// # Errors
 /// [`Rejected`] for what is no event of a channel.
@@ -22,6 +24,10 @@ pub fn document(event: &[u8]) -> Result<Option<(String, Vec<u8>)>, Rejected> {
     let Some(uuid) = text("Unique-ID") else {
         return Err(Rejected::new(None, "the event names no Unique-ID"));
     };
+    let foreign = || text("Record-File-Path") != text("variable_vp_recording");
+    if text("Event-Name") == Some("RECORD_STOP") && foreign() {
+        return Ok(None);
+    }
     if text("Caller-Channel-Answered-Time").is_none_or(|time| time == "0") {
         return Ok(None);
     }
@@ -72,7 +78,7 @@ pub fn parse_open(body: &[u8]) -> Result<Leg, Rejected> {
 mod tests {
     use super::*;
     use crate::call::{CallLeg, EventKind, Status, Summary};
-    use crate::{Direction, LegSource};
+    use crate::{Direction, LegSource, Recording};
 
     /// FreeSWITCH's events of both legs of one call, in the order they came.
     const CALLEE: &[u8] = include_bytes!("../../../../fixtures/esl/channel_answer.b_leg.json");
@@ -115,6 +121,17 @@ mod tests {
         let kinds: Vec<EventKind> =
             legs.iter().flat_map(|leg| leg.story.events.iter().map(|it| it.kind)).collect();
         assert_eq!(kinds, [EventKind::Dialled, EventKind::Offered, EventKind::Answered]);
+    }
+
+    #[test]
+    fn a_recording_that_has_ended_is_told_and_another_file_s_end_is_not() {
+        let leg = open_leg(include_bytes!("../../../../fixtures/esl/record_stop.session.json"));
+        let path = "2026/11/27/92977f89-43b1-42fe-9f7c-eeffa1b28bba.wav".to_owned();
+        assert_eq!(leg.recording, Some(Recording { path, ms: Some(5_200), bytes: Some(83_244) }));
+        assert_eq!((leg.provisional, leg.recorded, leg.end_time), (true, true, None));
+        assert_eq!(leg.start_time.as_microsecond(), 1_795_804_352_992_667);
+        let message = include_bytes!("../../../../fixtures/esl/record_stop.message.json");
+        assert_eq!(document(message), Ok(None));
     }
 
     #[test]

@@ -362,6 +362,18 @@ fn a_caller_who_gave_up_before_the_queue_took_him_is_counted_to_it() {
     assert!(!with(json!({"record_seconds": "0", "record_file_size": "0"})).recorded);
 }
 
+#[test]
+fn a_recording_is_where_the_dialplan_put_it_once_something_was_recorded() {
+    let path = "/storage/recordings/n1/2026/11/22/leg.wav";
+    let recording =
+        with(json!({"vp_recording": path, "record_ms": "4040", "record_file_size": "64684"})).recording;
+    let recording = recording.map(|it| (it.path, it.ms, it.bytes));
+    assert_eq!(recording, Some(("2026/11/22/leg.wav".to_owned(), Some(4040), Some(64_684))));
+    assert_eq!(with(json!({"vp_recording": path})).recording, None, "nobody answered");
+    let foreign = with(json!({"vp_recording": "/etc/passwd", "record_ms": "4040"}));
+    assert_eq!((foreign.recorded, foreign.recording), (true, None));
+}
+
 /// The text of a document with this value, unescaped, as decoding leaves it.
 fn broken(display: &str) -> String {
     let mut document = document();

@@ -156,6 +156,7 @@ impl Dialog {
             core_uuid: None,
             session_id: None,
             recorded: false,
+            recording: None,
             story: self.story(end_time, cause.map(|(name, _)| name), hung_up_by),
         })
     }

@@ -146,6 +146,7 @@ fn a_direct_call_is_one_leg() {
         core_uuid: None,
         session_id: None,
         recorded: false,
+        recording: None,
         story: Story::default(),
     };
     assert_eq!(Leg { story: Story::default(), ..leg.clone() }, expected);

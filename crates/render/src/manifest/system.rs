@@ -38,7 +38,11 @@ pub(super) const FILES: &[Template] = &[
     template!("root/usr/local/bin/postgres_failover.sh", 0o755, NodeAndLab),
     template!("root/usr/local/bin/system_health.sh", 0o755, NodeAndLab),
     template!("root/etc/keepalived/keepalived.conf", 0o644, Pair).then(&[Do::Reload("keepalived.service")]),
-    // Recordings.
+    // Recordings: deleted on every node, copied on a pair.
+    template!("root/etc/systemd/system/tandem-recordings-folders.service", 0o644, NodeAndLab)
+        .then(&[Do::DaemonReload]),
+    template!("root/etc/systemd/system/tandem-recordings-folders.timer", 0o644, NodeAndLab)
+        .then(&[Do::DaemonReload, Do::Enable("tandem-recordings-folders.timer")]),
     template!("root/etc/tandem/rsyncd.conf", 0o644, Pair).then(RSYNCD),
     template!("root/etc/tandem/rsyncd.secrets", 0o600, Pair),
     template!("root/etc/tandem/rsync.password", 0o600, Pair).of(Freeswitch),

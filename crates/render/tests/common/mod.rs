@@ -47,24 +47,35 @@ pub fn dev(ports: &Ports, root: &Path, user: &str) -> Vec<RenderedFile> {
 
 /// The seed's two servers, with a link between them.
 pub fn pair(shape: Shape) -> Cluster {
-    let node = |name: &str, last: u8| Node {
+    let vip = Vip {
+        address: [192, 168, 1, 100].into(),
+        prefix: 24,
+        router_id: Limited::new(100),
+        gateway: Some([192, 168, 1, 1].into()),
+    };
+    servers(shape, &[("n1", 101), ("n2", 102)], Some(vip))
+}
+
+/// One server, without a peer.
+pub fn single(shape: Shape) -> Cluster {
+    servers(shape, &[("n1", 101)], None)
+}
+
+fn servers(shape: Shape, nodes: &[(&str, u8)], vip: Option<Vip>) -> Cluster {
+    let linked = nodes.len() > 1;
+    let node = |&(name, last): &(&str, u8)| Node {
         name: name.into(),
         address: [192, 168, 1, last].into(),
-        peer_address: Some([10, 0, 0, last].into()),
+        peer_address: linked.then(|| [10, 0, 0, last].into()),
         interface: None,
-        peer_interface: Some("eth1".into()),
+        peer_interface: linked.then(|| "eth1".into()),
     };
     let text = node_cluster_yaml(&NewCluster {
         id: uuid::Uuid::from_u128(1),
         name: "tandem".into(),
         shape,
-        nodes: vec![node("n1", 101), node("n2", 102)],
-        vip: Some(Vip {
-            address: [192, 168, 1, 100].into(),
-            prefix: 24,
-            router_id: Limited::new(100),
-            gateway: Some([192, 168, 1, 1].into()),
-        }),
+        nodes: nodes.iter().map(node).collect(),
+        vip,
         failover: spec::Failover::default(),
         domain: "pbx.example.org".into(),
         trusted_sources: vec!["192.168.1.50/32".into()],

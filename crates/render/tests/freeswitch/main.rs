@@ -213,7 +213,7 @@ fn a_phone_registers_with_the_directory_s_digest() {
 fn a_queue_call_reaches_an_agent_through_kamailio_and_both_legs_are_accounted() {
     let Some(mut p) = platform() else { return };
     let (caller_media, agent_media) = (Media::new(0x55), Media::new(0x2a));
-    let mut caller = p.invite("8001", &vp("queue", "8001", "Support_L1", false), &caller_media);
+    let mut caller = p.invite("8001", &vp("queue", "8001", "Support_L1", true), &caller_media);
     let answered = caller.answer(&mut p.kamailio);
     assert_eq!(answered.status(), Some(200));
 
@@ -252,6 +252,14 @@ fn a_queue_call_reaches_an_agent_through_kamailio_and_both_legs_are_accounted() 
     );
     assert_eq!(member.variable("sip_call_id"), caller.call_id);
     assert_eq!(member.variable("domain_name"), DOMAIN);
+    // The caller hears and is heard from the first note of the queue's music on; the agent's leg is in it.
+    let recording = member.variable("vp_recording");
+    assert!(recording.ends_with(&format!("/{}.wav", member.uuid)), "{recording}");
+    let length_ms: u64 = member.variable("record_ms").parse().unwrap();
+    assert!(length_ms >= 500, "{length_ms} ms");
+    let samples = (fs::metadata(&recording).unwrap().len() - 44) / 2;
+    assert!(samples.abs_diff(length_ms * 8) < 8_000, "{samples} samples are not {length_ms} ms of 8 kHz");
+    assert_eq!(agent.variable("vp_recording"), "");
     assert_eq!(p.node.logged(&["ERR", "CRIT", "ALERT"]), Vec::<String>::new());
 }
 

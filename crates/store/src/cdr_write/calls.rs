@@ -9,7 +9,7 @@ use model::assembly::{self, Known, Rekey};
 
 use super::insert::{self, Candidate};
 use super::locks::{Added, Locks};
-use super::{Outcome, summaries};
+use super::{Outcome, recordings, summaries};
 use crate::Result;
 use crate::transaction::Transaction;
 
@@ -87,8 +87,13 @@ pub(super) async fn write(
     let stored: BTreeMap<(&str, Timestamp), bool> =
         calls.known.iter().map(|row| ((row.leg_uuid.as_str(), row.start_time), row.provisional)).collect();
     let mut fresh: Vec<&Candidate<'_>> = Vec::with_capacity(legs.len());
+    let mut open: Vec<&Candidate<'_>> = Vec::new();
     for candidate in legs {
-        match stored.get(&(candidate.leg.leg_uuid.as_str(), candidate.leg.start_time)) {
+        let stored = stored.get(&(candidate.leg.leg_uuid.as_str(), candidate.leg.start_time));
+        if stored != Some(&false) {
+            open.push(candidate);
+        }
+        match stored {
             None => outcome.inserted += candidate.copies.min(1),
             Some(true) if !candidate.leg.provisional => outcome.replaced += 1,
             Some(_) => {
@@ -99,6 +104,7 @@ pub(super) async fn write(
         outcome.duplicates += candidate.copies - 1;
         fresh.push(candidate);
     }
+    recordings::rows(tx, &open).await?;
     if fresh.is_empty() {
         return Ok(());
     }

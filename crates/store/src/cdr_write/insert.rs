@@ -25,7 +25,8 @@ pub(super) struct Candidate<'a> {
     pub(super) copies: usize,
 }
 
-/// The batch's legs and those of its direct calls by key; a final one wins over a provisional one.
+/// The batch's legs and those of its direct calls by key; a final one wins over a provisional one, and of these one that
+/// tells of its recording over the others.
 pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'_>> {
     let mut legs: BTreeMap<(String, Timestamp), Candidate<'_>> = BTreeMap::new();
     let posted = items.iter().filter_map(|item| match &item.content {
@@ -40,7 +41,7 @@ pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'
         match legs.get_mut(&key) {
             Some(seen) => {
                 seen.copies += 1;
-                if seen.leg.provisional && !leg.provisional {
+                if seen.leg.provisional && (!leg.provisional || leg.recording.is_some()) {
                     (seen.leg, seen.node) = (leg, node);
                 }
             }

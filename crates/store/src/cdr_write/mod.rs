@@ -10,6 +10,7 @@ pub(crate) mod ledger;
 pub(crate) mod locks;
 pub mod open;
 pub(crate) mod quarantine;
+pub(crate) mod recordings;
 pub(crate) mod sessions;
 pub(crate) mod summaries;
 

@@ -217,6 +217,7 @@ pub fn leg(uuid: &str, parent: Option<&str>, start: &str) -> Leg {
         core_uuid: Some("core".to_owned()),
         session_id: None,
         recorded: false,
+        recording: None,
         story: Story::default(),
     }
 }

@@ -13,6 +13,7 @@ mod common;
 mod configuration;
 mod news;
 mod open_legs;
+mod recordings;
 mod retention;
 mod route;
 mod search;

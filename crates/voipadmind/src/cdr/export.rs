@@ -146,9 +146,7 @@ impl Export {
     }
 
     fn write(&self, lines: &mut Vec<u8>, mut item: Value, cursor: String) {
-        if self.zone != TimeZone::UTC {
-            move_times(&mut item, &self.zone);
-        }
+        move_times(&mut item, &self.zone);
         match self.format {
             Format::Csv => {
                 let cells = self.columns.iter().map(|name| csv::cell(&item[*name]));

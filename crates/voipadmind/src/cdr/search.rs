@@ -126,9 +126,7 @@ pub fn shown(page: &impl Serialize, fields: &Fields, zone: &TimeZone) -> Result<
     if let (Some(items), Some(names)) = (value.get_mut("items").and_then(Value::as_array_mut), &fields.0) {
         items.iter_mut().filter_map(Value::as_object_mut).for_each(|item| keep(item, names));
     }
-    if *zone != TimeZone::UTC {
-        move_times(&mut value, zone);
-    }
+    move_times(&mut value, zone);
     Ok(Json(value))
 }
 
@@ -140,19 +138,22 @@ pub fn keep(item: &mut Map<String, Value>, names: &[&str]) {
 /// None that can be met; told as an internal one.
 pub fn json(thing: &impl Serialize) -> Result<Value, Problem> {
     serde_json::to_value(thing).map_err(|error| {
-        tracing::error!(%error, "something of calls has no form in JSON");
+        tracing::error!(%error, "an answer has no form in JSON");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     })
 }
 
-/// Rewrites every `…_time` of calls and their legs, and the `time` of their events, with the zone's offset; three levels deep
-/// at most.
+/// Rewrites every `…_time` and `…_at` of calls, their legs and recordings, and the `time` of their events, with the zone's
+/// offset; three levels deep at most. In UTC they are already.
 pub fn move_times(value: &mut Value, zone: &TimeZone) {
+    if *zone == TimeZone::UTC {
+        return;
+    }
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, zone)),
         Value::Object(fields) => {
             for (name, field) in fields {
-                let is_time = name == "time" || name.ends_with("_time");
+                let is_time = name == "time" || name.ends_with("_time") || name.ends_with("_at");
                 let time = field.as_str().filter(|_| is_time).and_then(|t| t.parse().ok());
                 match time {
                     Some(time) => *field = in_zone(time, zone).into(),

@@ -68,6 +68,18 @@ fn check(file: &str, text: &str, config: &Config) -> Result<(), Error> {
             "use 'replicated', or list both nodes in database.host",
         );
     }
+    if let Some(peer) = &config.recordings.peer {
+        if peer.password.expose().len() < 16 {
+            let cure = "'tandem render' derives one from the cluster's key";
+            return wrong("recordings.peer.password", "is shorter than 16 characters", cure);
+        }
+        if peer.name == config.node.name {
+            return wrong("recordings.peer.name", "is this node's own name", "name the other node");
+        }
+        if !peer.url.starts_with("http://") || peer.url.parse::<http::Uri>().is_err() {
+            return wrong("recordings.peer.url", "is no http:// URL", "write it as http://10.0.0.2:8080");
+        }
+    }
     if !config.cdr.queue_name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:-.".contains(&b)) {
         return wrong("cdr.queue_name", "may hold letters, digits and _ : - . only", "use cdr_queue");
     }
@@ -166,6 +178,13 @@ logging:
             (
                 format!("{GOOD}cdr: {{durability: strict}}\n"),
                 "cdr.durability: is strict on a node without a peer",
+            ),
+            (
+                format!(
+                    "{GOOD}recordings: {{peer: {{name: n1, url: 'http://10.0.0.2:1', allow: [], password: {}}}}}\n",
+                    "x".repeat(16)
+                ),
+                "recordings.peer.name: is this node's own name",
             ),
             (format!("{GOOD}cdr: {{workers: 20}}\n"), "database.max_open_conns: must be larger"),
             (format!("{GOOD}metrics: {{allow: [10.0.0.0/99]}}\n"), "10.0.0.0/99"),

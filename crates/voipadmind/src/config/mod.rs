@@ -35,6 +35,8 @@ pub struct Config {
     #[serde(default)]
     pub fs: Fs,
     #[serde(default)]
+    pub recordings: Recordings,
+    #[serde(default)]
     pub freeswitch: Freeswitch,
     #[serde(default)]
     pub kamailio: Kamailio,
@@ -144,6 +146,33 @@ pub struct Fs {
     pub allow: Vec<Network>,
 }
 
+/// Where recordings are: one tree a node, `<dir>/<node>/YYYY/MM/DD/<uuid>.wav`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recordings {
+    pub dir: PathBuf,
+    /// How often new, copied and expired ones are looked for.
+    pub check_every: Span,
+    /// How often every file is read again and compared with its SHA-256.
+    pub check_again: Span,
+    /// The other node; none where there is none.
+    pub peer: Option<RecordingsPeer>,
+}
+
+/// The other node's voipadmind, which has what is not on this node's disk yet.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingsPeer {
+    /// Its name in `cluster.yaml`.
+    pub name: String,
+    /// Such as `http://10.0.0.2:8080`.
+    pub url: String,
+    /// The addresses it asks from.
+    pub allow: Vec<Network>,
+    /// The same on both nodes, and for this alone.
+    pub password: Secret,
+}
+
 /// This node's FreeSWITCH, which tells of the calls that go on. Without the password (the seed's file has none) calls are
 /// known when they have ended.
 #[derive(Debug, Clone, Deserialize)]
@@ -241,6 +270,17 @@ impl Default for Cdr {
             journal_max: Bytes(4 << 30),
             spool_dir: None,
             kamailio_spool_dir: None,
+        }
+    }
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self {
+            dir: "/storage/recordings".into(),
+            check_every: Span::from_secs(10),
+            check_again: Span::from_secs(7 * 86_400),
+            peer: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use utoipa::{Modify, OpenApi};
 use crate::cdr::{accounting, changes, export, quarantine, retention, search, stats};
 use crate::observe::{health, metrics};
 use crate::provisioning::{extensions, queues, users};
+use crate::recordings;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +39,10 @@ use crate::provisioning::{extensions, queues, users};
         queues::create,
         queues::show,
         users::list,
+        recordings::http::list,
+        recordings::http::show,
+        recordings::http::hold,
+        recordings::http::play,
         health::show,
         metrics::show,
     ),

@@ -22,6 +22,7 @@ use crate::http::engines::EngineDoor;
 use crate::http::problem::Problem;
 use crate::observe::health::Health;
 use crate::provisioning::{extensions, queues, users};
+use crate::recordings::{self, Recordings, peer};
 use crate::{http::openapi, observe};
 
 /// Requests worked on at once; more are answered 503 at once instead of waiting without end.
@@ -38,6 +39,9 @@ pub struct Parts {
     pub directory: Directory,
     pub keys: Keys,
     pub door: EngineDoor,
+    /// The other node's way to this one's recordings; none on a single node.
+    pub peer_door: Option<EngineDoor>,
+    pub recordings: Recordings,
     pub health: Health,
     pub metrics: PrometheusHandle,
     /// Networks that see metrics and the details of health.
@@ -67,6 +71,7 @@ parts! {
     directory: Directory,
     keys: Keys,
     health: Health,
+    recordings: Recordings,
     metrics: PrometheusHandle,
     watchers: Arc<[Network]>,
 }
@@ -102,11 +107,21 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         .route("/api/queues", get(queues::list).post(queues::create))
         .route("/api/queues/{id}", get(queues::show))
         .route("/api/users", get(users::list))
+        .route("/api/recordings", get(recordings::http::list))
+        .route("/api/recordings/{id}", get(recordings::http::show).put(recordings::http::hold))
+        .route("/api/recordings/{id}/media", get(recordings::http::play))
         .route("/api/openapi.json", get(openapi::document));
 
     let watched = Router::new()
         .route("/health", get(observe::health::show))
         .route("/metrics", get(observe::metrics::show));
+
+    let nodes = match app.0.peer_door.clone() {
+        Some(door) => {
+            Router::new().route("/peer/recordings/{node}/{*path}", get(peer::serve)).route_layer(door)
+        }
+        None => Router::new(),
+    };
 
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(overloaded))
@@ -118,6 +133,7 @@ pub fn router(app: App, answer_timeout: Duration) -> Router {
         Router::new().merge(api).merge(watched).layer(limits).layer(CatchPanicLayer::custom(panicked));
     Router::new()
         .merge(engines)
+        .merge(nodes)
         .merge(people)
         .fallback(|| async { Problem::not_found("route; GET /api/openapi.json lists them") })
         .method_not_allowed_fallback(|| async {

@@ -15,6 +15,7 @@ use store::Store;
 use crate::cdr::sessions::records::{Latest, Records};
 use crate::config::Network;
 use crate::http::input::is_listed;
+use crate::recordings::Recordings;
 
 /// A part that does not answer by then is down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub struct Health {
     pub queue: Queue,
     pub journal: Arc<Journal>,
     pub records: Latest,
+    pub recordings: Recordings,
     pub node: Arc<str>,
 }
 
@@ -53,6 +55,8 @@ pub struct Details {
     journal_pending: usize,
     /// Whether every session of FreeSWITCH has its record; null where nobody counts. It makes no node unready: it is no outage.
     records: Option<Records>,
+    /// `ok`, or how many of this node's files are missing or changed. It makes no node unready: it is no outage.
+    recordings: String,
 }
 
 #[utoipa::path(get, path = "/health", responses((status = 200, body = Report), (status = 503, body = Report)))]
@@ -91,6 +95,7 @@ pub async fn show(
         journal,
         journal_pending: stats.pending_records,
         records: health.records.borrow().as_deref().cloned(),
+        recordings: health.recordings.health(),
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(Report { status, live: true, ready, details }))

@@ -68,6 +68,9 @@ fn describe() {
     histogram!("voip_cdr_batch_size", "documents in one transaction");
     counter!("voip_directory_requests_total", "directory look-ups, by where the answer came from");
     histogram!("voip_directory_seconds", "time of a directory answer");
+    gauge!("voip_recordings", "this node's recordings by state, but for those that are well");
+    counter!("voip_recordings_lost_total", "recordings found missing or changed, by state");
+    counter!("voip_recordings_deleted_total", "files deleted at the end of their retention");
     counter!("voip_fs_refused_total", "requests to /fs refused, by why");
 }
 

@@ -43,9 +43,12 @@ pub struct Freeswitch {
 }
 
 impl Freeswitch {
-    pub fn start(prefix: &Path, esl: u16, api: u16) -> Self {
+    /// It records into `recordings`, as node n1, always on one day.
+    pub fn start(prefix: &Path, esl: u16, api: u16, recordings: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("tandem-esl-").tempdir().unwrap();
-        std::fs::write(folder.path().join("freeswitch.xml"), configuration(esl, api)).unwrap();
+        let day = recordings.join("n1/2026/11/22");
+        std::fs::create_dir_all(&day).unwrap();
+        std::fs::write(folder.path().join("freeswitch.xml"), configuration(esl, api, &day)).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(prefix.join("bin/freeswitch"));
         command
@@ -73,7 +76,8 @@ impl Freeswitch {
         command.env("TZ", "UTC").current_dir(folder.path());
         if nix::unistd::geteuid().is_root() {
             let owned = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-            for path in owned.chain([folder.path().to_owned()]) {
+            let recorded = day.ancestors().take_while(|it| it.starts_with(recordings)).map(Path::to_owned);
+            for path in owned.chain([folder.path().to_owned()]).chain(recorded) {
                 chown(path, Some(UNPRIVILEGED_ID), Some(UNPRIVILEGED_ID)).unwrap();
             }
             command.uid(UNPRIVILEGED_ID).gid(UNPRIVILEGED_ID);
@@ -123,7 +127,7 @@ impl Drop for Freeswitch {
     }
 }
 
-fn configuration(esl: u16, api: u16) -> String {
+fn configuration(esl: u16, api: u16, day: &Path) -> String {
     let modules = [
         "mod_commands",
         "mod_loopback",
@@ -132,6 +136,8 @@ fn configuration(esl: u16, api: u16) -> String {
         "mod_logfile",
         "mod_event_socket",
         "mod_json_cdr",
+        "mod_sndfile",
+        "mod_tone_stream",
     ];
     let modules: String = modules.iter().map(|name| format!("<load module=\"{name}\"/>\n")).collect();
     format!(
@@ -157,8 +163,13 @@ fn configuration(esl: u16, api: u16) -> String {
 <section name="dialplan"><context name="default"><extension name="answer">
 <condition field="destination_number" expression="^answer$">
 <action application="answer"/><action application="park"/>
+</condition></extension><extension name="record">
+<condition field="destination_number" expression="^record$">
+<action application="set" data="vp_recording={day}/${{uuid}}.wav"/>
+<action application="record_session" data="${{vp_recording}}"/><action application="playback" data="tone_stream://%(1000,0,440);loops=-1"/>
 </condition></extension></context></section>
 </document>
-"#
+"#,
+        day = day.display()
     )
 }

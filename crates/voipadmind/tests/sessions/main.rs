@@ -88,7 +88,7 @@ fn a_session_without_a_record_is_missing_by_name_until_it_comes() {
     assert_eq!(counts(&node), None, "nobody counts yet");
     assert_eq!(node.get("/health").json()["details"]["records"], Value::Null);
     let door = Door::to(node.port);
-    let freeswitch = Freeswitch::start(&installed, esl, door.port);
+    let freeswitch = Freeswitch::start(&installed, esl, door.port, &node.path("recordings"));
     expect(&node, &freeswitch, "it listens", [0, 0, 0, 0, 0]);
 
     call(&freeswitch, "kept", "");
@@ -136,7 +136,7 @@ fn a_session_without_a_record_is_missing_by_name_until_it_comes() {
 
     // FreeSWITCH is started anew: its numbers begin again.
     drop(freeswitch);
-    let freeswitch = Freeswitch::start(&installed, esl, door.port);
+    let freeswitch = Freeswitch::start(&installed, esl, door.port, &node.path("recordings"));
     call(&freeswitch, "anew", "");
     hang_up(&freeswitch, "anew");
     expect(&node, &freeswitch, "another run", [12, 2, 0, 0, 0]);

@@ -28,12 +28,16 @@ pub struct Node {
 pub struct Answer {
     pub status: u16,
     pub content_type: String,
+    pub headers: http::HeaderMap,
     pub body: Vec<u8>,
 }
 
 impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -280,8 +284,9 @@ fn answer(response: http::Response<ureq::Body>) -> Answer {
     let status = response.status().as_u16();
     let content_type =
         response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let headers = response.headers().clone();
     let body = response.into_body().read_to_vec().unwrap_or_default();
-    Answer { status, content_type, body }
+    Answer { status, content_type, headers, body }
 }
 
 /// The captures of `shared/wire`, copied to `fixtures/wire`.

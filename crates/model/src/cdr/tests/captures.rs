@@ -382,6 +382,7 @@ impl Written {
             core_uuid: Some(own(self.core)),
             session_id: Some(self.session),
             recorded: self.recorded,
+            recording: None,
             story: Story::default(),
         }
     }

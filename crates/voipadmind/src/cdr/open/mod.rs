@@ -1,9 +1,10 @@
-//! Calls that go on, known from answer on: FreeSWITCH's event socket tells which of its channels were answered.
+//! Calls that go on, known from answer on: FreeSWITCH's event socket tells which of its channels were answered, and which
+//! recording has ended.
 //!
-//! In: `CHANNEL_ANSWER`, and every half minute the list of channels. Out: documents of open legs, which go the way of all
-//! documents ([`Intake`]) and become provisional rows, and the time each was last seen. The CDR replaces such a row when it
-//! comes; a leg that nobody has seen for three lists is closed as `NODE_FAILURE` at the time it was last seen, by whichever node
-//! is there to do it. An event that is missed costs nothing: the next list has its channel.
+//! In: `CHANNEL_ANSWER`, `RECORD_STOP`, and every half minute the list of channels. Out: documents of open legs, which go the way
+//! of all documents ([`Intake`]) and become provisional rows, and the time each was last seen. The CDR replaces such a row when
+//! it comes; a leg that nobody has seen for three lists is closed as `NODE_FAILURE` at the time it was last seen, by whichever
+//! node is there to do it. An event that is missed costs nothing: the next list has its channel, the CDR its recording.
 //! Never: a document that is not the truth about a channel, or a wait of FreeSWITCH for us.
 
 pub(super) mod event_socket;
@@ -81,8 +82,8 @@ impl Watch {
 
     async fn follow_connection(&self, connected: &mut bool) -> Result<()> {
         let mut socket = self.connect().await?;
-        // Its end a call's CDR tells.
-        socket.command("event json CHANNEL_ANSWER").await?;
+        // Its end a call's CDR tells, and that of its recording too. But a recording is there without that.
+        socket.command("event json CHANNEL_ANSWER RECORD_STOP").await?;
         *connected = true;
         tracing::info!("following FreeSWITCH's open calls");
         self.resync.notify_one();
@@ -100,7 +101,7 @@ impl Watch {
         match model::cdr::open::document(event) {
             Ok(Some((uuid, document))) => {
                 if let Err(refusal) = self.intake.accept(Kind::Channel, &uuid, document.into()).await {
-                    tracing::debug!(uuid, %refusal, "an open call was not taken in; the next list has it");
+                    tracing::debug!(uuid, %refusal, "what a channel told was not taken in; the next list or its CDR has it");
                 }
             }
             Ok(None) => {}
