@@ -134,10 +134,14 @@ pub struct Leg {
     pub queue: Option<String>,
     /// The agent's user name, without its domain.
     pub agent: Option<String>,
+    /// The trunk it came from, went to, or was meant for: the gateway's name in FreeSWITCH, else what Kamailio looked up.
+    pub trunk: Option<String>,
     /// The leg's SIP `Call-ID`.
     pub sip_call_id: Option<String>,
     /// Which run of FreeSWITCH the leg belongs to (`Core-UUID`).
     pub core_uuid: Option<String>,
+    /// FreeSWITCH's number of the session in that run, from 1, without a gap (`session_id`).
+    pub session_id: Option<i64>,
     /// A recording was made on this leg.
     pub recorded: bool,
     /// Where it is, when the dialplan said so. `None` with `recorded` is a recording that is not the platform's.

@@ -1,16 +1,19 @@
-//! What became of every document, by node and hour.
+//! What became of every document, and of every session that owed one, by node and hour.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;
 
+use crate::sessions::SessionCounts;
 use crate::{Result, Scope, Store};
 
 /// Hours and nodes of one report at most: a month of a pair.
 pub const HOURS_MAX: i64 = 1_600;
 
-/// One hour of one node, by when the documents came in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One hour of one node: documents by when they came in, sessions by when they ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Accounted {
     /// The node whose engine told it.
     pub node: String,
@@ -28,6 +31,17 @@ pub struct Accounted {
     pub quarantined: i64,
     /// Of these, held now.
     pub held: i64,
+    /// Sessions that this node's FreeSWITCH ended in this hour, by its own count. This and what follows is `None` where nobody
+    /// counted: the media double, or no event socket.
+    pub sessions_ended: Option<i64>,
+    /// Of these, owe no record.
+    pub exempt: Option<i64>,
+    /// Of these, may still get theirs.
+    pub pending: Option<i64>,
+    /// Of these, owe a record that did not come. It must be 0.
+    pub missing: Option<i64>,
+    /// Of these, ended while nobody listened, and no record came: lost, or never owed.
+    pub unheard: Option<i64>,
 }
 
 impl Store {
@@ -36,10 +50,37 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn cdr_accounting(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Accounted>> {
+        let counted = self.session_hours(from, to).await?;
         let mut tx = self.read(Scope::Platform).await?;
         let rows = tx.query(REPORT, &[&from, &to, &HOURS_MAX]).await?;
         tx.commit().await?;
-        rows.iter().map(accounted).collect()
+        let mut hours: BTreeMap<(Timestamp, String), Accounted> = BTreeMap::new();
+        for row in &rows {
+            let hour = accounted(row)?;
+            hours.insert((hour.hour, hour.node.clone()), hour);
+        }
+        for ((hour, node), counts) in counted {
+            let accounted = hours.entry((hour, node.clone())).or_insert_with(|| Accounted {
+                node,
+                hour,
+                ..Accounted::default()
+            });
+            accounted.count(counts);
+        }
+        let mut hours: Vec<Accounted> = hours.into_values().collect();
+        hours.sort_by(|a, b| b.hour.cmp(&a.hour).then_with(|| a.node.cmp(&b.node)));
+        hours.truncate(usize::try_from(HOURS_MAX).unwrap_or(usize::MAX));
+        Ok(hours)
+    }
+}
+
+impl Accounted {
+    fn count(&mut self, counts: SessionCounts) {
+        self.sessions_ended = Some(counts.sessions_ended);
+        self.exempt = Some(counts.exempt);
+        self.pending = Some(counts.pending);
+        self.missing = Some(counts.missing);
+        self.unheard = Some(counts.unheard);
     }
 }
 
@@ -53,6 +94,7 @@ fn accounted(row: &Row) -> Result<Accounted> {
         duplicates: row.try_get("duplicates")?,
         quarantined: row.try_get("quarantined")?,
         held: row.try_get("held")?,
+        ..Accounted::default()
     })
 }
 

@@ -37,6 +37,7 @@ pub mod recordings;
 pub mod retention;
 pub mod search;
 pub mod seed;
+pub mod sessions;
 #[cfg(test)]
 mod statements;
 pub mod sweep;

@@ -11,8 +11,8 @@ use crate::bootstrap::{Bootstrap, RolePasswords, bootstrap};
 use crate::search::{Sql, Tenancy};
 use crate::{
     accounting, audit, cdr_changes, cdr_read, cdr_write, directory, extensions, health, idempotency, keys,
-    limbo, migrations, quarantine, queues, receipts, recordings, retention, search, seed, sweep, tenant,
-    transaction, users,
+    limbo, migrations, quarantine, queues, receipts, recordings, retention, search, seed, sessions, sweep,
+    tenant, transaction, users,
 };
 
 const OF_VOIP_ADMIN: &[&str] = &[
@@ -44,6 +44,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     cdr_write::open::UNSEEN,
     cdr_write::quarantine::KEEP,
     cdr_write::recordings::INSERT,
+    cdr_write::sessions::NOTE,
     cdr_write::summaries::LEGS,
     cdr_write::summaries::SETTLE,
     directory::DIRECTORY_USER,
@@ -109,6 +110,16 @@ const OF_VOIP_ADMIN: &[&str] = &[
     retention::PARTITIONS,
     retention::SET,
     retention::UNSET,
+    sessions::ADD_UP,
+    sessions::FORGET,
+    sessions::FORGET_NAMES,
+    sessions::HOURS,
+    sessions::NAME_OWING,
+    sessions::NAMES,
+    sessions::OPEN,
+    sessions::TELL_ENDED,
+    sessions::TELL_LISTENING,
+    sessions::TELL_UNHEARD,
     sweep::IDEMPOTENCY_KEYS,
     sweep::LEDGER,
     sweep::RECEIPTS,

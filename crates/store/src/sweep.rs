@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::accounting::ADD_UP;
 use crate::{Result, Scope, Store};
+use crate::{accounting, sessions};
 
 /// Rows of one table deleted by one transaction at most, so that none holds anyone up.
 pub const PIECE_ROWS_MAX: i64 = 10_000;
@@ -23,6 +23,8 @@ pub struct Swept {
     pub sip_dialogs: u64,
     /// Hours of the ledger that are older than four hundred days.
     pub ledger: u64,
+    /// Sessions of runs of FreeSWITCH that ended four hundred days ago, and names of those whose record came.
+    pub sessions: u64,
 }
 
 impl Store {
@@ -38,7 +40,10 @@ impl Store {
             swept.receipts += piece.receipts;
             swept.sip_dialogs += piece.sip_dialogs;
             swept.ledger += piece.ledger;
-            let most = piece.idempotency_keys.max(piece.receipts).max(piece.sip_dialogs).max(piece.ledger);
+            swept.sessions += piece.sessions;
+            let piece =
+                [piece.idempotency_keys, piece.receipts, piece.sip_dialogs, piece.ledger, piece.sessions];
+            let most = piece.into_iter().max().unwrap_or_default();
             if most < PIECE_ROWS_MAX.unsigned_abs() {
                 break;
             }
@@ -53,8 +58,10 @@ impl Store {
             receipts: transaction.execute(RECEIPTS, &[&PIECE_ROWS_MAX]).await?,
             sip_dialogs: transaction.execute(SIP_DIALOGS, &[&PIECE_ROWS_MAX]).await?,
             ledger: transaction.execute(LEDGER, &[&PIECE_ROWS_MAX]).await?,
+            sessions: transaction.execute(sessions::FORGET, &[&PIECE_ROWS_MAX]).await?
+                + transaction.execute(sessions::FORGET_NAMES, &[&PIECE_ROWS_MAX]).await?,
         };
-        transaction.execute(ADD_UP, &[&PIECE_ROWS_MAX]).await?;
+        transaction.execute(accounting::ADD_UP, &[&PIECE_ROWS_MAX]).await?;
         transaction.commit().await?;
         Ok(piece)
     }

@@ -61,6 +61,15 @@ enum Command {
     },
     /// The tables of calls' records, one a month in UTC.
     Partitions,
+    /// What became of every document and session, by node and hour, and which sessions have no record.
+    Accounting {
+        /// RFC 3339; by default a day before now.
+        #[arg(long)]
+        from: Option<String>,
+        /// RFC 3339; by default now.
+        #[arg(long)]
+        to: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -106,9 +115,41 @@ pub fn run(args: CdrArgs) -> Result<()> {
             if json {
                 return print(&partitions);
             }
-            table(&partitions, &["name", "from_time", "to_time", "rows_estimate", "bytes"])
+            table(&partitions["items"], &["name", "from_time", "to_time", "rows_estimate", "bytes"])
         }
+        Command::Accounting { from, to } => accounting(&api, json, from, to),
     }
+}
+
+fn accounting(api: &Api, json: bool, from: Option<String>, to: Option<String>) -> Result<()> {
+    const COLUMNS: [&str; 11] = [
+        "hour",
+        "node",
+        "sessions_ended",
+        "exempt",
+        "legs",
+        "stored",
+        "quarantined",
+        "held",
+        "pending",
+        "missing",
+        "unheard",
+    ];
+    let range = [("from", from), ("to", to)];
+    // A '+' of an offset would be read as a blank.
+    let given = |(name, time): (&str, Option<String>)| Some(format!("{name}={}", time?.replace('+', "%2B")));
+    let range: Vec<String> = range.into_iter().filter_map(given).collect();
+    let answer = api.json("GET", &format!("/api/cdr/accounting?{}", range.join("&")))?;
+    if json {
+        return print(&answer);
+    }
+    table(&answer["items"], &COLUMNS)?;
+    let without = &answer["sessions_without_record"];
+    if without.as_array().is_some_and(|sessions| !sessions.is_empty()) {
+        say!("\nWithout a record (where 'owed' is false, nobody heard the end, and it may owe none):");
+        table(without, &["hour", "node", "leg_uuid", "session_id", "core_uuid", "owed"])?;
+    }
+    Ok(())
 }
 
 fn quarantine(api: &Api, json: bool, command: Quarantine) -> Result<()> {
@@ -121,7 +162,7 @@ fn quarantine(api: &Api, json: bool, command: Quarantine) -> Result<()> {
                 return print(&page);
             }
             table(
-                &page,
+                &page["items"],
                 &["id", "state", "received_at", "node", "source", "uuid", "times", "bytes", "reason"],
             )
         }
@@ -153,9 +194,9 @@ fn print(answer: &Value) -> Result<()> {
     Ok(())
 }
 
-/// `items` of an answer, one a line.
-fn table(answer: &Value, columns: &[&str]) -> Result<()> {
-    let items = answer["items"].as_array().context("the API answers without 'items'")?;
+/// A list of an answer, one a line.
+fn table(items: &Value, columns: &[&str]) -> Result<()> {
+    let items = items.as_array().context("the API answers without 'items'")?;
     if items.is_empty() {
         say!("none");
         return Ok(());

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cdr::intake::{Intake, Pushed};
 use crate::cdr::open::Watch;
+use crate::cdr::sessions::{Sessions, records};
 use crate::cdr::{Kind, partitions, pump::Pump, receipts, sweep::Sweeper, worker::Worker};
 use crate::config::{self, Config, Durability};
 use crate::directory::cache::Directory;
@@ -168,6 +169,11 @@ pub fn start(
     if let Some(watch) = Watch::new(&config.freeswitch, intake.clone(), store.clone()) {
         tasks.spawn(cancelled_by(stop.clone(), watch.run()));
     }
+    if let Some(sessions) = Sessions::new(&config.freeswitch, &node, store.clone()) {
+        tasks.spawn(cancelled_by(stop.clone(), sessions.run()));
+    }
+    let (found, records) = watch::channel(None);
+    tasks.spawn(cancelled_by(stop.clone(), records::keep_looking(store.clone(), found)));
     tasks.spawn(cancelled_by(stop.clone(), partitions::keep_ahead(store.clone())));
     tasks.spawn(cancelled_by(stop.clone(), watch(store.clone())));
     tasks.spawn(receipts::run(journal.clone(), store.clone(), stop.clone()));
@@ -192,6 +198,7 @@ pub fn start(
             store: store.clone(),
             queue,
             journal: journal.clone(),
+            records,
             recordings: recordings.clone(),
             node: node.into(),
         },

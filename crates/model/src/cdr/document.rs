@@ -37,6 +37,7 @@ members! {
         pub(super) uuid: Text<'a> = "uuid",
         pub(super) direction: Text<'a> = "direction",
         pub(super) core_uuid: Text<'a> = "Core-UUID",
+        pub(super) session_id: Text<'a> = "session_id",
         pub(super) start_stamp: Text<'a> = "start_stamp",
         pub(super) start_uepoch: Text<'a> = "start_uepoch",
         pub(super) answer_uepoch: Text<'a> = "answer_uepoch",

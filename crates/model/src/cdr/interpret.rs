@@ -79,6 +79,7 @@ impl<'d> Reading<'d> {
             hangup_cause_q850: self.integer(&var.hangup_cause_q850).and_then(|q850| i16::try_from(q850).ok()),
             queue: self.queue(),
             agent: self.value(&var.cc_agent).and_then(|it| tidy::text(tidy::split_at_domain(&it).0)),
+            trunk: self.trunk(),
             sip_call_id: self.id(&var.sip_call_id),
             core_uuid: self
                 .document
@@ -86,6 +87,7 @@ impl<'d> Reading<'d> {
                 .as_deref()
                 .and_then(tidy::id)
                 .or_else(|| self.id(&var.core_uuid)),
+            session_id: self.integer(&var.session_id).filter(|it| super::session::NUMBERS.contains(it)),
             recorded: self.recorded(),
             recording: self.recording(),
             story: Story::default(),
@@ -178,6 +180,17 @@ impl<'d> Reading<'d> {
             let reference = self.text(&var.vp_ref).or_else(|| self.text(&var.x_vp_ref));
             reference.filter(|_| self.vp_type().as_deref() == Some("queue"))
         })
+    }
+
+    /// The gateway that the leg really went through or came from; of a call to a trunk that has no such leg, or whose legs
+    /// failed before one, the trunk that Kamailio looked up.
+    fn trunk(&self) -> Option<String> {
+        let var = &self.document.variables;
+        let looked_up = || {
+            let reference = self.text(&var.vp_ref).or_else(|| self.text(&var.x_vp_ref));
+            reference.filter(|_| self.vp_type().as_deref() == Some("trunk_out"))
+        };
+        [&var.sip_gateway_name, &var.sip_gateway].into_iter().find_map(|it| self.text(it)).or_else(looked_up)
     }
 
     fn recorded(&self) -> bool {

@@ -13,6 +13,7 @@ mod interpret;
 pub mod open;
 mod repair;
 mod seal;
+pub mod session;
 mod story;
 
 pub use crate::Rejected;

@@ -300,6 +300,34 @@ fn the_direction_is_the_dialplans_word_else_kamailios_else_the_gateways() {
 }
 
 #[test]
+fn the_session_s_number_is_one_that_freeswitch_gives() {
+    for (text, number) in
+        [("1", Some(1)), ("4294967295", Some(4_294_967_295)), ("0", None), ("-1", None), ("x", None)]
+    {
+        assert_eq!(with(json!({"session_id": text})).session_id, number, "{text}");
+    }
+}
+
+#[test]
+fn the_trunk_is_the_gateway_else_what_kamailio_looked_up() {
+    for (variables, trunk) in [
+        (json!({}), None),
+        // The caller's leg, and the leg that went out for it.
+        (json!({"vp_type": "trunk_out", "vp_ref": "carrier"}), Some("carrier")),
+        (json!({"sip_h_X-VP-Type": "trunk_out", "sip_h_X-VP-Ref": "carrier"}), Some("carrier")),
+        (json!({"sip_gateway_name": "carrier"}), Some("carrier")),
+        // Sent on by the second one.
+        (json!({"vp_type": "trunk_out", "vp_ref": "carrier", "sip_gateway_name": "other"}), Some("other")),
+        (json!({"sip_gateway": "carrier"}), Some("carrier")),
+        // A queue's name is no trunk's, and neither is the profile's.
+        (json!({"vp_type": "queue", "vp_ref": "support"}), None),
+        (json!({"vp_type": "trunk_out", "sofia_profile_name": "kamailio"}), None),
+    ] {
+        assert_eq!(with(variables.clone()).trunk.as_deref(), trunk, "{variables}");
+    }
+}
+
+#[test]
 fn the_domain_is_the_first_that_is_known() {
     let mut variables = json!({
         "vp_domain": "One.test",

@@ -27,7 +27,7 @@ pub use bounded::{AskError, output};
 pub use place::{AGENT_SNAPSHOT, Place, PlaceError, STATE_DIR};
 pub use sip::options as sip_options;
 pub use snapshot::{
-    Disk, Machine, Media, Postgresql, Receiver, Redis, Service, SipAnswer, Slot, Snapshot, Standby,
+    Disk, Machine, Media, Postgresql, Receiver, Records, Redis, Service, SipAnswer, Slot, Snapshot, Standby,
     Transition, Vip, VoipAdmin,
 };
 pub use state::{TRANSITIONS_FILE, TRANSITIONS_KEPT_MAX, record_transition};

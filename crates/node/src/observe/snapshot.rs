@@ -213,7 +213,21 @@ pub struct VoipAdmin {
     pub journal: Option<String>,
     /// CDRs durable here and not yet known to be in the database.
     pub journal_pending: Option<u64>,
+    /// None where nobody counts FreeSWITCH's sessions.
+    pub records: Option<Records>,
     pub problem: Option<String>,
+}
+
+/// Whether every session of both nodes' FreeSWITCH has its record, of the last seven days.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Records {
+    /// Owe one that did not come.
+    pub missing: u64,
+    /// Ended while nobody listened, and have none.
+    pub unheard: u64,
+    /// ok, or how many of which node when.
+    pub what: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
-use super::VoipAdmin;
 use super::bounded::{exchange, within};
+use super::{Records, VoipAdmin};
 
 #[derive(Deserialize)]
 struct Report {
@@ -20,6 +20,7 @@ struct Details {
     redis: Option<String>,
     journal: Option<String>,
     journal_pending: Option<u64>,
+    records: Option<Records>,
 }
 
 pub async fn ask(port: u16) -> VoipAdmin {
@@ -47,6 +48,7 @@ fn read(answer: &str) -> Option<VoipAdmin> {
         redis: details.redis,
         journal: details.journal,
         journal_pending: details.journal_pending,
+        records: details.records,
         problem: None,
     })
 }
@@ -59,9 +61,11 @@ mod tests {
     fn health_is_read_with_and_without_details() {
         let full = "HTTP/1.0 503 Service Unavailable\r\ncontent-type: application/json\r\n\r\n\
             {\"status\":\"failing\",\"live\":true,\"ready\":false,\"details\":{\"node\":\"n1\",\"version\":\"0.1.0\",\
-            \"database\":\"no answer in 1 s\",\"redis\":\"ok\",\"journal\":\"ok\",\"journal_pending\":12}}";
+            \"database\":\"no answer in 1 s\",\"redis\":\"ok\",\"journal\":\"ok\",\"journal_pending\":12,\
+            \"records\":{\"missing\":2,\"unheard\":0,\"what\":\"sessions of n1\"}}}";
         let found = read(full).unwrap();
         assert_eq!((found.status.as_deref(), found.journal_pending), (Some("failing"), Some(12)));
+        assert_eq!(found.records, Some(Records { missing: 2, unheard: 0, what: "sessions of n1".into() }));
         let short = "HTTP/1.0 200 OK\r\n\r\n{\"status\":\"ok\",\"live\":true,\"ready\":true}";
         assert!(read(short).unwrap().answers);
         assert_eq!(read("HTTP/1.0 200 OK\r\n\r\n<html>"), None);

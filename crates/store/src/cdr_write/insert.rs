@@ -135,6 +135,7 @@ pub(super) async fn rows(tx: &mut Transaction, rows: &[NewRow<'_>]) -> Result<()
             &c.events,
             &c.consult_uuid,
             &c.last_seen,
+            &c.trunk,
         ],
     )
     .await
@@ -180,6 +181,7 @@ struct Columns<'a> {
     events: Vec<Json<&'a [Event]>>,
     consult_uuid: Vec<Option<&'a str>>,
     last_seen: Vec<Option<Timestamp>>,
+    trunk: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -222,6 +224,7 @@ impl<'a> Columns<'a> {
         self.events.push(Json(&leg.story.events));
         self.consult_uuid.push(leg.story.consult_uuid.as_deref());
         self.last_seen.push(candidate.received.filter(|_| leg.provisional));
+        self.trunk.push(leg.trunk.as_deref());
     }
 }
 
@@ -233,7 +236,7 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         domain, direction, leg_direction, caller_id_number, caller_id_name, destination_number,
         context, answer_time, end_time, duration, billsec, hangup_cause, hangup_cause_q850, queue,
         agent, sip_call_id, core_uuid, recorded, node, status, wait_seconds, talk_seconds, hangup_by, facts, events,
-        consult_uuid, last_seen, domain_id, queue_id, agent_user_id)
+        consult_uuid, last_seen, trunk, domain_id, queue_id, agent_user_id)
     SELECT r.*, d.id,
         (SELECT q.id FROM voip.queues q WHERE q.domain_id = d.id AND q.name = r.queue),
         coalesce(
@@ -246,19 +249,19 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int4[], $20::int4[],
         $21::text[], $22::int2[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bool[],
         $28::text[], $29::text[], $30::int4[], $31::int4[], $32::text[], $33::jsonb[], $34::jsonb[], $35::text[],
-        $36::timestamptz[])
+        $36::timestamptz[], $37::text[])
         AS r (leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional,
               vp_call, domain, direction, leg_direction, caller_id_number, caller_id_name,
               destination_number, context, answer_time, end_time, duration, billsec, hangup_cause,
               hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node, status, wait_seconds,
-              talk_seconds, hangup_by, facts, events, consult_uuid, last_seen)
+              talk_seconds, hangup_by, facts, events, consult_uuid, last_seen, trunk)
       LEFT JOIN LATERAL (SELECT id FROM voip.domains n WHERE n.domain = lower(r.domain) OFFSET 0) d ON true
     ON CONFLICT (leg_uuid, start_time) DO UPDATE SET (
         call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,
         leg_direction, caller_id_number, caller_id_name, destination_number, context, answer_time, end_time,
         duration, billsec, hangup_cause, hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded,
-        node, status, wait_seconds, talk_seconds, hangup_by, facts, events, consult_uuid, last_seen, domain_id,
-        queue_id, agent_user_id) = (
+        node, status, wait_seconds, talk_seconds, hangup_by, facts, events, consult_uuid, last_seen, trunk,
+        domain_id, queue_id, agent_user_id) = (
         EXCLUDED.call_uuid, EXCLUDED.head, EXCLUDED.parent_uuid, EXCLUDED.bleg_uuid, EXCLUDED.source,
         EXCLUDED.provisional, EXCLUDED.vp_call, EXCLUDED.domain, EXCLUDED.direction, EXCLUDED.leg_direction,
         EXCLUDED.caller_id_number, EXCLUDED.caller_id_name, EXCLUDED.destination_number, EXCLUDED.context,
@@ -266,7 +269,8 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         EXCLUDED.hangup_cause_q850, EXCLUDED.queue, EXCLUDED.agent, EXCLUDED.sip_call_id,
         EXCLUDED.core_uuid, EXCLUDED.recorded, EXCLUDED.node, EXCLUDED.status,
         EXCLUDED.wait_seconds, EXCLUDED.talk_seconds, EXCLUDED.hangup_by, EXCLUDED.facts, EXCLUDED.events,
-        EXCLUDED.consult_uuid, EXCLUDED.last_seen, EXCLUDED.domain_id, EXCLUDED.queue_id, EXCLUDED.agent_user_id)
+        EXCLUDED.consult_uuid, EXCLUDED.last_seen, EXCLUDED.trunk, EXCLUDED.domain_id, EXCLUDED.queue_id,
+        EXCLUDED.agent_user_id)
     WHERE cdr.provisional AND NOT EXCLUDED.provisional";
 
 pub(crate) const MISSING_PARTITIONS: &str = "SELECT FROM unnest($1::timestamptz[]) AS t

@@ -11,6 +11,7 @@ pub(crate) mod locks;
 pub mod open;
 pub(crate) mod quarantine;
 pub(crate) mod recordings;
+pub(crate) mod sessions;
 pub(crate) mod summaries;
 
 use bytes::Bytes;
@@ -140,6 +141,7 @@ impl Store {
         let mut transaction = self.write(Scope::Platform).await?;
         quarantine::keep(&mut transaction, &[quarantine::Kept::refused(item, refusal)]).await?;
         Ledger::refused(item).write(&mut transaction).await?;
+        sessions::note(&mut transaction, std::slice::from_ref(item)).await?;
         leave_receipts(&mut transaction, std::slice::from_ref(item)).await?;
         transaction.commit().await?;
         tracing::warn!(node = item.node, seq = item.seq, "a record went to quarantine: {refusal}");
@@ -178,6 +180,7 @@ pub(crate) async fn write(
     let mut ledger = Ledger::of(items);
     ledger.legs(&legs, &calls);
     ledger.write(tx).await?;
+    sessions::note(tx, items).await?;
     let poison: Vec<_> = items.iter().filter_map(quarantine::Kept::poison).collect();
     outcome.quarantined = poison.len();
     quarantine::keep(tx, &poison).await?;

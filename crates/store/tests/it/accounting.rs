@@ -7,7 +7,8 @@ use crate::common::{Fixture, at, item, leg, leg_item};
 
 fn hour(node: &str, hour: &str, counts: [i64; 6]) -> Accounted {
     let [legs, events, stored, duplicates, quarantined, held] = counts;
-    Accounted { node: node.to_owned(), hour: at(hour), legs, events, stored, duplicates, quarantined, held }
+    let (node, hour) = (node.to_owned(), at(hour));
+    Accounted { node, hour, legs, events, stored, duplicates, quarantined, held, ..Accounted::default() }
 }
 
 #[tokio::test]

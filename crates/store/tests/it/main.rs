@@ -17,5 +17,6 @@ mod recordings;
 mod retention;
 mod route;
 mod search;
+mod sessions;
 mod stats;
 mod tenants;

@@ -49,7 +49,7 @@ async fn three_calls(fixture: &Fixture) {
     (two.direction, two.hangup_cause, two.hangup_cause_q850) =
         (Direction::Outbound, text("USER_BUSY"), Some(17));
     (two.caller_id_number, two.caller_id_name, two.answer_time) = (text("1003"), text("Carol"), None);
-    two.destination_number = text("0049891234");
+    (two.destination_number, two.trunk) = (text("0049891234"), text("pstn"));
     let mut three = leg("three", None, "2026-11-22T14:00:00Z");
     three.domain = text(B);
     let legs = [one, agent, two, three];
@@ -60,7 +60,7 @@ async fn three_calls(fixture: &Fixture) {
         .batch_execute(
             "UPDATE voip.cdr SET status = 'answered', wait_seconds = 10, talk_seconds = 80, hangup_by = 'caller'
               WHERE leg_uuid = 'one';
-             UPDATE voip.cdr SET status = 'busy', trunk = 'pstn' WHERE leg_uuid = 'two'",
+             UPDATE voip.cdr SET status = 'busy' WHERE leg_uuid = 'two'",
         )
         .await
         .unwrap();

@@ -21,6 +21,8 @@ async fn furnish(fixture: &Fixture) {
              INSERT INTO voip.cdr_retention (domain_id, days) SELECT id, 36500 FROM voip.domains;
              INSERT INTO voip.recordings (leg_uuid, start_time, domain_id, node, file_path)
                 SELECT 'x', now(), id, 'n1', domain FROM voip.domains;
+             INSERT INTO voip.cdr_sessions (node, core_uuid, hour, told, numbers) VALUES ('n1', 'x', now(), 'ended', '{[1,2)}');
+             INSERT INTO voip.cdr_sessions_owing (core_uuid, number, leg_uuid, ended_at) VALUES ('x', 1, 'x', now());
              INSERT INTO kamailio.location (ruid, username, domain) SELECT domain, '1001', domain FROM voip.domains",
         )
         .await

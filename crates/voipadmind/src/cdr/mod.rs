@@ -22,6 +22,7 @@ pub mod quarantine;
 pub mod receipts;
 pub mod retention;
 pub mod search;
+pub mod sessions;
 pub mod stats;
 pub mod sweep;
 pub mod worker;

@@ -12,6 +12,7 @@ use queue::Queue;
 use serde::Serialize;
 use store::Store;
 
+use crate::cdr::sessions::records::{Latest, Records};
 use crate::config::Network;
 use crate::http::input::is_listed;
 use crate::recordings::Recordings;
@@ -24,6 +25,7 @@ pub struct Health {
     pub store: Store,
     pub queue: Queue,
     pub journal: Arc<Journal>,
+    pub records: Latest,
     pub recordings: Recordings,
     pub node: Arc<str>,
 }
@@ -51,6 +53,8 @@ pub struct Details {
     journal: String,
     /// CDRs that are durable here and not yet known to be in the database.
     journal_pending: usize,
+    /// Whether every session of FreeSWITCH has its record; null where nobody counts. It makes no node unready: it is no outage.
+    records: Option<Records>,
     /// `ok`, or how many of this node's files are missing or changed. It makes no node unready: it is no outage.
     recordings: String,
 }
@@ -90,6 +94,7 @@ pub async fn show(
         redis,
         journal,
         journal_pending: stats.pending_records,
+        records: health.records.borrow().as_deref().cloned(),
         recordings: health.recordings.health(),
     });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -61,6 +61,9 @@ fn describe() {
     gauge!("voip_cdr_journal_bytes", "size of the journal");
     gauge!("voip_cdr_journal_pending", "records not yet known to be committed");
     gauge!("voip_cdr_lag_seconds", "age of the oldest record not yet known to be committed");
+    gauge!("voip_cdr_missing", "sessions of the last seven days that owe a record that did not come");
+    gauge!("voip_cdr_unheard", "sessions of the last seven days that ended unheard and have no record");
+    counter!("voip_sessions_ended_total", "sessions that this node's FreeSWITCH ended, as heard");
     histogram!("voip_cdr_ack_seconds", "time from the request to its acknowledgement");
     histogram!("voip_cdr_batch_size", "documents in one transaction");
     counter!("voip_directory_requests_total", "directory look-ups, by where the answer came from");

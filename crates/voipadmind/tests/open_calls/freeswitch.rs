@@ -1,4 +1,4 @@
-//! A FreeSWITCH with no more than this test needs: loopback channels, the event socket, CDRs to voipadmind.
+//! A FreeSWITCH with no more than these tests need: loopback channels, the event socket, CDRs to voipadmind.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -107,6 +107,13 @@ impl Freeswitch {
         answer.split_once("api/response").map(|(_, rest)| rest.to_owned())
     }
 
+    /// What it could not post.
+    #[allow(dead_code, reason = "one of the test programs that use this file reads it")]
+    pub fn spooled(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.folder.path().join("json_cdr")).into_iter().flatten();
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
     pub fn log(&self) -> String {
         let read = |name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         read("output") + &read("freeswitch.log")
@@ -136,7 +143,8 @@ fn configuration(esl: u16, api: u16, day: &Path) -> String {
     format!(
         r#"<document type="freeswitch/xml">
 <section name="configuration">
-<configuration name="switch.conf"><settings><param name="loglevel" value="notice"/></settings></configuration>
+<configuration name="switch.conf"><settings><param name="loglevel" value="notice"/>
+<param name="event-heartbeat-interval" value="1"/></settings></configuration>
 <configuration name="modules.conf"><modules>
 {modules}</modules></configuration>
 <configuration name="logfile.conf"><settings/><profiles><profile name="default">

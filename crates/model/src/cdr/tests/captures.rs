@@ -40,6 +40,7 @@ struct Written {
     agent: Option<&'static str>,
     sip_call_id: Option<&'static str>,
     core: &'static str,
+    session: i64,
     recorded: bool,
 }
 
@@ -64,12 +65,14 @@ const USUAL: Written = Written {
     agent: None,
     sip_call_id: None,
     core: CORE_1,
+    session: 0,
     recorded: false,
 };
 
 const WRITTEN: [Written; 18] = [
     Written {
         file: "busy.a_leg.json",
+        session: 14,
         leg: "39503e5f-2031-461c-9054-079ca6084315",
         domain: "default.local",
         caller: ("1005", ZOE_PERCENT),
@@ -85,6 +88,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "encode_base64.txt",
+        session: 34,
         leg: "e36a4219-ca21-4346-8205-e68721f24034",
         dialled: "9196",
         start: 1795341639051083,
@@ -98,6 +102,7 @@ const WRITTEN: [Written; 18] = [
     // Not valid JSON: raw line breaks and bare quotes inside strings.
     Written {
         file: "encode_true.urlencoded.txt",
+        session: 33,
         leg: "4457b5f9-399a-4d7a-a2cb-307a58a7f3d4",
         dialled: "9196",
         start: 1795341633811094,
@@ -110,6 +115,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "forked_lost_race.b_leg.json",
+        session: 20,
         leg: "7b0a98e4-0c7a-4b87-8e6f-5588649f0bed",
         parent: Some("8515b757-6836-488f-a3b7-94d3acbfa132"),
         leg_direction: LegDirection::Outbound,
@@ -123,6 +129,7 @@ const WRITTEN: [Written; 18] = [
     // Twice encoded: the document, and the values in it.
     Written {
         file: "format_cdr.encode_true.http",
+        session: 18,
         leg: "6eef869d-402a-4f08-b6c1-3729a141fe2e",
         parent: Some("541ce7c9-9a72-48e5-9083-87144a1b5e06"),
         bleg: Some("541ce7c9-9a72-48e5-9083-87144a1b5e06"),
@@ -143,6 +150,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "internal_answered.a_leg.json",
+        session: 5,
         leg: "387cb8cc-3292-4325-94d7-eab93882bea7",
         bleg: Some("8e87c0d7-388d-44e2-b1f4-0fb2b0b50d43"),
         dialled: "1002",
@@ -156,6 +164,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "internal_answered.b_leg.json",
+        session: 6,
         leg: "8e87c0d7-388d-44e2-b1f4-0fb2b0b50d43",
         parent: Some("387cb8cc-3292-4325-94d7-eab93882bea7"),
         bleg: Some("387cb8cc-3292-4325-94d7-eab93882bea7"),
@@ -172,6 +181,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "ivr_abandoned.a_leg.json",
+        session: 14,
         leg: "349475ea-06c9-4b66-b6e0-36164e430360",
         dialled: "5000",
         start: 1795341572071057,
@@ -184,6 +194,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "no_answer.a_leg.json",
+        session: 21,
         leg: "1ddaeeef-4f8e-4d65-8330-c392af5a5aab",
         dialled: "7005",
         start: 1795341587391059,
@@ -194,6 +205,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "no_answer.b_leg.json",
+        session: 22,
         leg: "25097a07-d521-4875-a7cd-737c122fe411",
         parent: Some("1ddaeeef-4f8e-4d65-8330-c392af5a5aab"),
         leg_direction: LegDirection::Outbound,
@@ -208,6 +220,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "queue_abandoned.a_leg.json",
+        session: 1,
         leg: "26ceb677-5334-4231-80bd-2601c333526b",
         domain: "default.local",
         caller: ("1005", ZOE_PERCENT),
@@ -226,6 +239,7 @@ const WRITTEN: [Written; 18] = [
     // No originator, no bridge: the caller's leg is named by cc_member_session_uuid alone.
     Written {
         file: "queue_agent_no_answer.json",
+        session: 2,
         leg: "191e8615-4eb5-467d-b615-2a6a11d0744a",
         parent: Some("26ceb677-5334-4231-80bd-2601c333526b"),
         leg_direction: LegDirection::Outbound,
@@ -243,6 +257,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "queue_call.a_leg.json",
+        session: 42,
         leg: "f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6",
         bleg: Some("33ce415a-1976-41d7-acd4-69d600b62cca"),
         dialled: "7010",
@@ -259,6 +274,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "queue_call.agent_leg.json",
+        session: 43,
         leg: "33ce415a-1976-41d7-acd4-69d600b62cca",
         parent: Some("f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6"),
         bleg: Some("f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6"),
@@ -277,6 +293,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "recorded_call.a_leg.json",
+        session: 9,
         leg: "1b12750e-3862-47fe-846f-3e56bbf4a5b8",
         bleg: Some("0c85cea4-3cec-4e14-8eee-1787fb33bd37"),
         dialled: "7002",
@@ -291,6 +308,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "spool.encode_false.cdr.json",
+        session: 39,
         leg: "7f90c027-e898-4472-8054-9ad52d680954",
         bleg: Some("ec1be255-9ce7-4f20-962a-3d9684a655cd"),
         dialled: "1002",
@@ -304,6 +322,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "spool.encode_true.cdr.json",
+        session: 41,
         leg: "ded86229-6683-4e08-b166-bf6f4513d8ec",
         dialled: "9196",
         start: 1795341704811057,
@@ -316,6 +335,7 @@ const WRITTEN: [Written; 18] = [
     },
     Written {
         file: "transferred_by_dialplan.a_leg.json",
+        session: 7,
         leg: "95dce6bc-7cf2-4821-8bc5-913dfe4c8aec",
         bleg: Some("ec19c390-af14-4f63-800e-d7172fada655"),
         // What the phone sent; the dialplan transferred it to 1002.
@@ -357,8 +377,10 @@ impl Written {
             hangup_cause_q850: Some(self.cause.1),
             queue: self.queue.map(own),
             agent: self.agent.map(own),
+            trunk: None,
             sip_call_id: self.sip_call_id.map(own),
             core_uuid: Some(own(self.core)),
+            session_id: Some(self.session),
             recorded: self.recorded,
             recording: None,
             story: Story::default(),

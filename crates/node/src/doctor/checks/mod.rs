@@ -48,6 +48,7 @@ pub const ALL: &[Check] = &[
     check("freeswitch", platform::freeswitch),
     check("voip-admin", platform::voip_admin),
     check("backlog", files::backlog),
+    check("records", platform::records),
 ];
 
 /// Lines of one check.

@@ -157,3 +157,21 @@ pub fn freeswitch(facts: &Facts, name: &'static str) -> Vec<Line> {
 pub fn voip_admin(facts: &Facts, name: &'static str) -> Vec<Line> {
     about(facts, name, "voip-admin", |here| here.voip_admin.status.clone())
 }
+
+/// Every session that FreeSWITCH ended has its record, on both nodes.
+pub fn records(facts: &Facts, name: &'static str) -> Vec<Line> {
+    const CURE: &str = "type: tandem cdr accounting; runbook: 'Sessions without a record'";
+    let mut lines = Lines::new(name);
+    // Of one that does not answer its own check tells.
+    let Some(admin) = facts.here().map(|here| &here.voip_admin).filter(|admin| admin.answers) else {
+        return lines.list;
+    };
+    match &admin.records {
+        None => lines
+            .skipped("nobody counts FreeSWITCH's sessions: the media double, or it was not heard yet", ""),
+        Some(records) if records.missing > 0 => lines.fail(records.what.clone(), CURE),
+        Some(records) if records.unheard > 0 => lines.warn(records.what.clone(), CURE),
+        Some(_) => lines.ok("every session that FreeSWITCH ended in the last seven days has its record"),
+    }
+    lines.list
+}

@@ -2,6 +2,7 @@ use super::super::facts::{Arbiters, Endpoint, EtcdFacts, Gateway, Program};
 use super::super::facts::{Backlog, FileState, FileStatus, Files, KernelSetting, System};
 use super::*;
 use crate::listeners::Listener;
+use crate::observe::Records;
 use crate::status::{judge, well};
 
 fn facts() -> Facts {
@@ -12,6 +13,7 @@ fn facts() -> Facts {
         here.machine.memory_bytes = 128 << 30;
         here.machine.memory_available_bytes = 64 << 30;
         here.redis.version = Some("8.0.2".into());
+        here.voip_admin.records = Some(Records { what: "ok".into(), ..Records::default() });
         let versions = [
             ("kamailio", "6.0.1"),
             ("keepalived", "2.3.3"),
@@ -158,6 +160,11 @@ fn each_fault_is_found_by_its_check() {
             f.listeners.as_mut().unwrap().pop();
         }),
         ("backlog", Level::Warn, |f| f.backlogs[0].files = Ok(500)),
+        ("records", Level::Fail, |f| lack(f, 3, 1)),
+        ("records", Level::Warn, |f| lack(f, 0, 1)),
+        ("records", Level::Skipped, |f| {
+            f.report.nodes[0].snapshot.as_mut().unwrap().voip_admin.records = None
+        }),
         ("freeswitch", Level::Fail, |f| f.freeswitch = Some(Err("refused".into()))),
         ("versions", Level::Fail, |f| {
             f.report.nodes[0].snapshot.as_mut().unwrap().postgresql.version = Some("17.4".into());
@@ -173,6 +180,12 @@ fn each_fault_is_found_by_its_check() {
         let ill = ill(&facts);
         assert!(ill.iter().any(|(name, is, _)| name == check && is == level), "{check}: {ill:?}");
     }
+}
+
+fn lack(facts: &mut Facts, missing: u64, unheard: u64) {
+    let what = "sessions of n1".to_owned();
+    let here = facts.report.nodes[0].snapshot.as_mut().unwrap();
+    here.voip_admin.records = Some(Records { missing, unheard, what });
 }
 
 #[test]

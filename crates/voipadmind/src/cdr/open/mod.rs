@@ -7,7 +7,7 @@
 //! node is there to do it. An event that is missed costs nothing: the next list has its channel, the CDR its recording.
 //! Never: a document that is not the truth about a channel, or a wait of FreeSWITCH for us.
 
-mod event_socket;
+pub(super) mod event_socket;
 
 use std::io::Result;
 use std::time::Duration;
