@@ -95,8 +95,8 @@ test: prerequisites ## install what is missing, then formatting, lints and every
 model: prerequisites ## the failover's model with larger bounds, and every counterexample caught: minutes
 	cargo test --release --package fsm --test model -- --include-ignored --nocapture --test-threads=1
 
-soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9
-	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 -- --nocapture
+soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9; 200 rounds of calls while all dies (TANDEM_SEED, TANDEM_ROUNDS)
+	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 --test cdr_interleavings -- --nocapture
 
 check: ## formatting, lints, licences: no tests
 	@scripts/check
