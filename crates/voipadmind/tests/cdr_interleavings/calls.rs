@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::support::random::Random;
 use crate::support::wire;
 
-/// Calls start up to so long before and after their captures did: in ten months, most of which have no partition yet.
-const DAYS_BEFORE: usize = 100;
+/// Calls start up to so long before and after their captures did: in twenty months, most of which have no partition yet.
+const DAYS_BEFORE: usize = 400;
 const DAYS_AFTER: usize = 200;
 const ATTEMPTS_MAX: usize = 4;
 const UUID_CHARS: usize = 36;
