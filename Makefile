@@ -42,7 +42,7 @@ LAB_IS_OURS = [ -L $(TANDEM_DIR) ] || [ ! -e $(TANDEM_DEV_DIR) -a "$$(id -u)" = 
 ASKED_ARBITER = $(if $(filter-out file,$(origin ARBITER)),--arbiter $(ARBITER))
 BINS := --package tandem --package voipadmind --package media-double --bins
 
-.PHONY: help up dev down purge status logs call load demo faults chaos lab-test test model soak check bench-directory bench-cdr-search build deb test-ansible prerequisites
+.PHONY: help up dev down purge status logs call load demo faults chaos lab-test test model soak check bench-directory bench-cdr bench-cdr-search build deb test-ansible prerequisites
 
 help: ## this list
 	@echo "Tandem: two servers, one phone platform"
@@ -95,14 +95,17 @@ test: prerequisites ## install what is missing, then formatting, lints and every
 model: prerequisites ## the failover's model with larger bounds, and every counterexample caught: minutes
 	cargo test --release --package fsm --test model -- --include-ignored --nocapture --test-threads=1
 
-soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9
-	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 -- --nocapture
+soak: prerequisites ## the long forms of tests: 5,000 records in each of 20 rounds of kill -9; 200 rounds of calls while all dies (TANDEM_SEED, TANDEM_ROUNDS)
+	TANDEM_SOAK=1 cargo test --package voipadmind --test cdr_kill9 --test cdr_interleavings -- --nocapture
 
 check: ## formatting, lints, licences: no tests
 	@scripts/check
 
 bench-directory: prerequisites ## directory answers against a bare axum handler, side by side
 	cargo bench --package voipadmind --bench directory
+
+bench-cdr: prerequisites ## call records against COPY and against one INSERT a document, side by side
+	DOCUMENTS=$(DOCUMENTS) cargo bench --package voipadmind --bench cdr
 
 bench-cdr-search: prerequisites ## searches over a year of calls (CALLS=14600000), and a page in the depth against the first
 	CALLS=$(CALLS) cargo bench --package store --bench cdr_search

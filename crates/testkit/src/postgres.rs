@@ -1,12 +1,12 @@
 //! A private PostgreSQL server.
 
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::engine::{Engine, Error, Folder, find, is_root, unprivileged};
 use crate::free_port;
@@ -117,22 +117,31 @@ impl Postgres {
     /// The death of the machine, as far as a process can have it: every process of the server killed at once.
     pub fn kill9(&mut self) {
         if let Some(mut engine) = self.engine.take() {
-            // A backend has a session of its own and would answer for moments after its parent's death.
+            // A backend has a session of its own and would answer for moments after its parent's death; one that is
+            // forked while they are counted would too.
+            engine.signal(Signal::SIGSTOP);
             let backends = engine.children();
             engine.stop(Signal::SIGKILL);
-            for backend in backends {
+            for backend in &backends {
                 // One that ended by itself is as dead.
-                let _ = kill(backend, Signal::SIGKILL);
+                let _ = kill(*backend, Signal::SIGKILL);
             }
+            // A start before the last one's memory is free is refused.
+            crate::wait_for(READY, || !backends.iter().any(|backend| has_memory(*backend)));
         }
-        // A start before the last one's memory is free is refused.
-        crate::wait_for(READY, || !self.socket_answers());
     }
 
     /// Stops it in good order (fast shutdown).
     pub fn stop(&mut self) {
         if let Some(mut engine) = self.engine.take() {
             engine.stop(Signal::SIGINT);
+        }
+    }
+
+    /// Stops it at once, as `pg_ctl stop -m immediate` does: the next start recovers.
+    pub fn stop_immediately(&mut self) {
+        if let Some(mut engine) = self.engine.take() {
+            engine.stop(Signal::SIGQUIT);
         }
     }
 
@@ -174,10 +183,6 @@ impl Postgres {
         ready.is_ok_and(|status| status.success())
     }
 
-    fn socket_answers(&self) -> bool {
-        UnixStream::connect(self.folder.path().join(format!(".s.PGSQL.{}", self.port))).is_ok()
-    }
-
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
@@ -190,6 +195,11 @@ impl Drop for Postgres {
             engine.stop(Signal::SIGQUIT);
         }
     }
+}
+
+/// A process that is there, and not only waited for.
+fn has_memory(process: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{process}/maps")).is_ok_and(|maps| !maps.is_empty())
 }
 
 /// The folder of the newest version's programs.

@@ -65,6 +65,15 @@ impl Redis {
         }
     }
 
+    /// Removes what a killed one had written: the next start is a new server's.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn lose_data(&self) -> Result<(), Error> {
+        let data = self.folder.path().join("appendonlydir");
+        std::fs::remove_dir_all(&data).map_err(|error| Error::Io(data.display().to_string(), error))
+    }
+
     /// Stops it, if it runs, and starts it on the same data and port.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::{Node, wire};
+use support::random::Random;
+use support::{Engine, Node, wire};
 
 const ROUNDS: usize = 20;
 /// Posted over all rounds; with `TANDEM_SOAK` set (`make soak`), in each round.
@@ -23,7 +24,8 @@ fn acknowledged_cdrs_survive_sigkill_exactly_once() {
     let a_round = if std::env::var_os("TANDEM_SOAK").is_some() { DOCUMENTS } else { DOCUMENTS / ROUNDS };
     let template = String::from_utf8(wire("cdr/busy.a_leg.json")).unwrap();
     let acknowledged = Arc::new(Mutex::new(HashSet::new()));
-    let mut random = Random(0x5eed_1234_5678_9abc);
+    // The same moments at every run.
+    let mut random = Random::new(0x5eed_1234_5678_9abc);
     let mut kills = 0;
     for round in 0..ROUNDS {
         let (alive, posted) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
@@ -34,7 +36,7 @@ fn acknowledged_cdrs_survive_sigkill_exactly_once() {
                     .map(|n| format!("kill-{round}-{n}"))
                     .collect();
                 let poster = Poster {
-                    url: node.url("/fs/cdr"),
+                    engine: node.engine(),
                     uuids,
                     template: template.clone(),
                     alive: alive.clone(),
@@ -81,7 +83,7 @@ fn acknowledged_cdrs_survive_sigkill_exactly_once() {
 
 /// Posts its documents as fast as it can, each again until it is acknowledged, as FreeSWITCH's retries do.
 struct Poster {
-    url: String,
+    engine: Engine,
     uuids: Vec<String>,
     template: String,
     alive: Arc<AtomicBool>,
@@ -91,41 +93,18 @@ struct Poster {
 
 impl Poster {
     fn run(self) {
-        use base64::Engine as _;
-        let credentials = format!("{}:{}", support::FS_USER, support::FS_PASSWORD);
-        let credentials = base64::engine::general_purpose::STANDARD.encode(credentials);
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(5)))
-            .build()
-            .new_agent();
         for uuid in self.uuids {
             let body = self.template.replace("39503e5f-2031-461c-9054-079ca6084315", &uuid);
             while self.alive.load(Ordering::Relaxed) {
                 self.posted.fetch_add(1, Ordering::Relaxed);
-                let answer = agent
-                    .post(format!("{}?uuid={uuid}", self.url))
-                    .header("Content-Type", "application/json")
-                    .header("Authorization", format!("Basic {credentials}"))
-                    .send(body.as_bytes());
-                if answer.is_ok_and(|a| a.status() == 200) {
+                let path = format!("/fs/cdr?uuid={uuid}");
+                let answer = self.engine.post(&path, "application/json", body.as_bytes());
+                if answer.is_ok_and(|a| a.status == 200) {
                     self.acknowledged.lock().unwrap().insert(uuid);
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-    }
-}
-
-/// xorshift64: the same moments at every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
     }
 }

@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+mod engine;
+pub mod random;
+
+pub use engine::Engine;
+
 pub const FS_USER: &str = "freeswitch";
 pub const FS_PASSWORD: &str = "engine0password0of0the0test";
 /// A platform key with every scope, and a key of tenant `other.test` that may only read CDRs.
@@ -127,6 +132,10 @@ impl Node {
     /// Starts the daemon and waits until it is ready.
     pub fn launch(&mut self) {
         self.spawn();
+        self.wait_ready();
+    }
+
+    pub fn wait_ready(&self) {
         let until = Instant::now() + Duration::from_secs(20);
         while self.try_get("/health").is_none_or(|a| a.status != 200) {
             assert!(Instant::now() < until, "voipadmind is not ready; its log:\n{}", self.log());
@@ -168,6 +177,11 @@ impl Node {
         self.child.take().unwrap().wait().unwrap()
     }
 
+    /// It was started and not killed by the test.
+    pub fn has_daemon(&self) -> bool {
+        self.child.is_some()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
     }
@@ -207,6 +221,11 @@ impl Node {
         }
         let bytes = body.map(|b| b.to_string().into_bytes()).unwrap_or_default();
         answer(self.agent.run(request.body(bytes).unwrap()).unwrap())
+    }
+
+    /// Who posts beside the test, while the node dies and comes back.
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.url(""))
     }
 
     /// POST as an engine does.
