@@ -149,7 +149,7 @@ macro_rules! known {
 /// $1: the legs, their parents and consultations; $2: without the parents. The kinds of rows that `assembly::Known` asks for.
 ///
 /// One look-up a key: OFFSET 0 keeps the planner from joining the other way round, which without statistics it would,
-/// and `head` outside of it keeps it from the list's index.
+/// and `head` outside of it keeps it from the list's index. The last part leaves out the calls that the third reads whole.
 pub(crate) const KNOWN: &str = concat!(
     "WITH named AS MATERIALIZED (
         SELECT k.* FROM unnest($1::text[]) AS n (uuid) CROSS JOIN LATERAL (",
@@ -165,7 +165,8 @@ pub(crate) const KNOWN: &str = concat!(
     known!(),
     " WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k
     UNION
-    SELECT k.* FROM (SELECT call_uuid FROM named UNION SELECT unnest($1::text[])) AS n (uuid) CROSS JOIN LATERAL (",
+    SELECT k.* FROM (SELECT call_uuid FROM named UNION SELECT unnest($1::text[]) EXCEPT SELECT unnest($2::text[]))
+        AS n (uuid) CROSS JOIN LATERAL (",
     known!(),
     " WHERE c.call_uuid = n.uuid AND c.start_time BETWEEN $3 AND $4 OFFSET 0) k WHERE k.head"
 );

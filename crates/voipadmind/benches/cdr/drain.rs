@@ -64,13 +64,15 @@ async fn compare(node: &Node) {
             first += documents;
             let last = number(node, "SELECT coalesce(max(id), 0) FROM voip.cdr");
             let transactions = number(node, TRANSACTIONS);
+            let cpu = servers::Cpu::new(std::process::id() as i32, node);
             let ours = documents as f64 / drain(&queue, &store, batch).await;
+            let cpu = cpu.us_each(documents as f64);
             let transactions = number(node, TRANSACTIONS) - transactions;
             let rows = number(node, &format!("SELECT count(*) FROM voip.cdr WHERE id > {last}"));
             assert_eq!(rows, documents, "each document is a row");
             let copied = documents as f64 / copy(node, last);
             if turn > 0 {
-                turns.push(Turn { ours, copied, batch: documents as f64 / transactions as f64 });
+                turns.push(Turn { ours, copied, batch: documents as f64 / transactions as f64, cpu });
             }
         }
     }
@@ -83,6 +85,8 @@ struct Turn {
     copied: f64,
     /// Documents a transaction.
     batch: f64,
+    /// Processor time in microseconds a row: of the workers, of Redis, of PostgreSQL.
+    cpu: [f64; 3],
 }
 
 fn print(documents: u64, turns: &[Vec<Turn>; BATCHES.len()]) {
@@ -92,13 +96,19 @@ fn print(documents: u64, turns: &[Vec<Turn>; BATCHES.len()]) {
     println!(
         "COPY BINARY of the same rows into a table with the same indexes; medians of {TURNS} turns. Target: 0.5.\n"
     );
-    println!("| `cdr.batch_size` | documents a transaction | rows/s | COPY, rows/s | ratio |");
-    println!("|---|---|---|---|---|");
+    println!(
+        "| `cdr.batch_size` | documents a transaction | rows/s | COPY, rows/s | ratio | CPU of the workers | of Redis | of PostgreSQL |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for (size, turns) in BATCHES.iter().zip(turns) {
         let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value).collect());
         let ratio = of(|turn| turn.ours / turn.copied);
         let (batch, ours, copied) = (of(|turn| turn.batch), of(|turn| turn.ours), of(|turn| turn.copied));
-        println!("| {size} | {batch:.0} | {ours:.0} | {copied:.0} | {ratio:.2} |");
+        let [workers, redis, postgres] =
+            [of(|turn| turn.cpu[0]), of(|turn| turn.cpu[1]), of(|turn| turn.cpu[2])];
+        println!(
+            "| {size} | {batch:.0} | {ours:.0} | {copied:.0} | {ratio:.2} | {workers:.0} | {redis:.0} | {postgres:.0} |"
+        );
     }
     println!();
 }

@@ -112,9 +112,7 @@ async fn load(
     is_ours: bool,
     requests: &Arc<Vec<Vec<u8>>>,
 ) -> Turn {
-    let postmaster = servers::postmaster(&node.postgres.data_dir());
-    let pids = [pid, redis(node), postmaster];
-    let before = pids.map(servers::cpu_seconds);
+    let cpu = servers::Cpu::new(pid, node);
     let stored = stored(node) + requests.len() as f64;
     let began = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)
@@ -145,11 +143,7 @@ async fn load(
     let took = began.elapsed().as_secs_f64();
     waits.sort_by(f64::total_cmp);
     let documents = requests.len() as f64;
-    Turn {
-        rate: documents / took,
-        p99: waits[waits.len() * 99 / 100],
-        cpu: std::array::from_fn(|at| (servers::cpu_seconds(pids[at]) - before[at]) * 1e6 / documents),
-    }
+    Turn { rate: documents / took, p99: waits[waits.len() * 99 / 100], cpu: cpu.us_each(documents) }
 }
 
 /// Rows that voipadmind has committed.
@@ -157,9 +151,4 @@ fn stored(node: &Node) -> f64 {
     let text = node.get("/metrics").text();
     let line = text.lines().find_map(|line| line.strip_prefix("voip_cdr_stored_total "));
     line.map_or(0.0, |number| number.parse().unwrap())
-}
-
-fn redis(node: &Node) -> i32 {
-    let info = node.redis.command(&["INFO", "server"]);
-    info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap().parse().unwrap()
 }

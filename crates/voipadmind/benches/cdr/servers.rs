@@ -1,8 +1,8 @@
 //! Durable servers, as on a node: fsync on, and what `tandem` renders for a busy one as far as it matters here.
 
-use std::path::Path;
-
 use testkit::{Error, Postgres, PostgresOptions};
+
+use crate::support::Node;
 
 pub fn postgres() -> Result<Postgres, Error> {
     let settings = [
@@ -15,18 +15,34 @@ pub fn postgres() -> Result<Postgres, Error> {
     Postgres::start_with(PostgresOptions { durable: true, settings })
 }
 
-/// Processor time of a process and of its children, those that ended included, in seconds.
-pub fn cpu_seconds(pid: i32) -> f64 {
+/// Processor time from now on: of a process, of Redis, of PostgreSQL.
+pub struct Cpu {
+    pids: [i32; 3],
+    before: [f64; 3],
+}
+
+impl Cpu {
+    pub fn new(pid: i32, node: &Node) -> Self {
+        let info = node.redis.command(&["INFO", "server"]);
+        let redis = info.lines().find_map(|line| line.strip_prefix("process_id:")).unwrap();
+        let lock = std::fs::read_to_string(node.postgres.data_dir().join("postmaster.pid")).unwrap();
+        let pids = [pid, redis.parse().unwrap(), lock.lines().next().unwrap().parse().unwrap()];
+        Self { pids, before: pids.map(cpu_seconds) }
+    }
+
+    /// In microseconds a document.
+    pub fn us_each(&self, documents: f64) -> [f64; 3] {
+        std::array::from_fn(|at| (cpu_seconds(self.pids[at]) - self.before[at]) * 1e6 / documents)
+    }
+}
+
+/// Of a process and of its children, those that ended included.
+fn cpu_seconds(pid: i32) -> f64 {
     let own = stat(pid).map_or(0.0, |stat| stat.cpu + stat.waited_for);
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let children = pids.filter_map(stat).filter(|stat| stat.parent == pid);
     own + children.map(|stat| stat.cpu).sum::<f64>()
-}
-
-pub fn postmaster(data: &Path) -> i32 {
-    let lock = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
-    lock.lines().next().unwrap().parse().unwrap()
 }
 
 struct Stat {

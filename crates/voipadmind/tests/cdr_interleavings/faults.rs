@@ -55,14 +55,16 @@ pub fn plan(documents: usize, random: &mut Random) -> Vec<Planned> {
     planned.collect()
 }
 
-/// Carries the plan out while documents are posted, and leaves all running. What is down already is not killed again.
+/// Carries the plan out while documents are posted, and leaves all running. What is down already is not killed again: which
+/// faults there were.
 pub fn carry_out(
     node: &mut Node,
     plan: &[Planned],
     taken: &AtomicUsize,
     documents: usize,
     random: &mut Random,
-) {
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
     let begins = plan.iter().map(|it| (it.from, it.fault, true));
     let ends = plan.iter().map(|it| (it.to, it.fault, false));
     let mut steps: Vec<_> = begins.chain(ends).collect();
@@ -73,37 +75,41 @@ pub fn carry_out(
         }
         // Within a document's way, or after the last one.
         std::thread::sleep(Duration::from_micros(random.below(PAUSE_US) as u64));
-        if begins { fault.begin(node) } else { fault.end(node) }
+        match begins {
+            true => faults.extend(fault.begin(node).then_some(fault)),
+            false => fault.end(node),
+        }
     }
     for fault in [PostgresKilled, RedisKilled, DaemonKilled] {
         fault.end(node);
     }
+    faults
 }
 
 impl Fault {
-    fn begin(self, node: &mut Node) {
+    /// Whether there was something to break.
+    fn begin(self, node: &mut Node) -> bool {
+        let is_up = match self {
+            DaemonKilled => node.has_daemon(),
+            RedisKilled | RedisKilledAndItsDataLost | RedisFlushed => node.redis.engine().is_some(),
+            PostgresKilled | PostgresStoppedAtOnce => node.postgres.engine().is_some(),
+        };
         match self {
+            _ if !is_up => {}
             DaemonKilled => {
-                if node.has_daemon() {
-                    assert!(node.is_running(), "voipadmind ended by itself; its log:\n{}", node.log());
-                    node.kill9();
-                }
+                assert!(node.is_running(), "voipadmind ended by itself; its log:\n{}", node.log());
+                node.kill9();
             }
             RedisKilled => node.redis.kill9(),
             RedisKilledAndItsDataLost => {
-                if node.redis.engine().is_some() {
-                    node.redis.kill9();
-                    node.redis.lose_data().unwrap();
-                }
+                node.redis.kill9();
+                node.redis.lose_data().unwrap();
             }
-            RedisFlushed => {
-                if node.redis.engine().is_some() {
-                    node.redis.flushall();
-                }
-            }
+            RedisFlushed => node.redis.flushall(),
             PostgresKilled => node.postgres.kill9(),
             PostgresStoppedAtOnce => node.postgres.stop_immediately(),
         }
+        is_up
     }
 
     /// Mends it; what was mended already stays.
