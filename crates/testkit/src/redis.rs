@@ -146,6 +146,8 @@ impl Redis {
             "yes",
             "--appendfsync",
             "no",
+            "--rdbcompression",
+            "no",
             "--daemonize",
             "no",
         ];

@@ -65,10 +65,31 @@ pub struct Face {
     streamless: Option<Instant>,
     /// Where the timeline of that number began.
     began: Option<(u32, Lsn)>,
-    /// When its last lives began.
-    lives: VecDeque<Instant>,
+    pub lives: Lives,
     /// The life of the server that barriers and positions are of.
     life: Option<jiff::Timestamp>,
+}
+
+/// When the server's last lives began, since this node last stopped it on purpose.
+#[derive(Default)]
+pub struct Lives(VecDeque<Instant>);
+
+impl Lives {
+    fn begin(&mut self, now: Instant) {
+        self.0.push_back(now);
+        if self.0.len() > LIVES {
+            self.0.pop_front();
+        }
+    }
+
+    /// It is stopped on purpose: it did not die. A node that is switched over and rejoins again and again is sound.
+    pub fn stopped(&mut self) {
+        self.0.clear();
+    }
+
+    fn end_too_soon(&self, now: Instant) -> bool {
+        self.0.len() >= LIVES && now.duration_since(self.0[0]) < LIVES_WITHIN
+    }
 }
 
 /// What is asked seldom.
@@ -245,10 +266,7 @@ impl Agent {
         };
         if face.life.replace(facts.started) != Some(facts.started) {
             // Another life of the server: what was under way in the last one is void.
-            face.lives.push_back(Instant::now());
-            if face.lives.len() > LIVES {
-                face.lives.pop_front();
-            }
+            face.lives.begin(Instant::now());
             mind.barrier = None;
             face.began = None;
         }
@@ -344,9 +362,7 @@ impl Agent {
     }
 
     pub(super) fn postgres_failed(&self, mind: &Mind) -> bool {
-        let lives = &mind.face.lives;
-        let dies_again = lives.len() >= LIVES && lives[0].elapsed() < LIVES_WITHIN;
-        dies_again || mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
+        mind.face.lives.end_too_soon(Instant::now()) || mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
     }
 
     pub(super) fn peer_slot(&self) -> Option<String> {

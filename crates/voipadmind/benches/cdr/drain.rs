@@ -128,8 +128,7 @@ fn make_peer(node: &Node) {
         number(
             node,
             &format!(
-                "SELECT count(*) FROM pg_indexes WHERE schemaname = '{schema}' AND tablename LIKE 'cdr%'
-            AND tablename NOT IN ('cdr_receipts', 'cdr_quarantine', 'cdr_ledger', 'cdr_retention')"
+                "SELECT count(*) FROM pg_partition_tree('{schema}.cdr') t JOIN pg_index i ON i.indrelid = t.relid"
             ),
         )
     };
