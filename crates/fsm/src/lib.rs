@@ -32,7 +32,7 @@ pub use observation::{
 };
 pub use seen::Seen;
 pub use state::{Flag, Mode, Point, Role, State, VERSION};
-pub use table::{From, Row, TABLE};
+pub use table::{From, MAINTAINED, Row, TABLE};
 pub use transition::To;
 
 /// What a node does next.

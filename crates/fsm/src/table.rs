@@ -74,12 +74,16 @@ const fn write(
     Row { name, rule, from, when, to, does: |_| Vec::new(), why }
 }
 
+/// The row of a standby whose engines a person keeps down.
+pub const MAINTAINED: &str = "standby: maintained";
+
 const SOLO: &str = "make sure that the other node is off and did not take over, then type on this node: \
     tandem solo --peer-is-dead";
 const SOLO_STANDBY: &str = "start the primary; if it is dead for good, make sure that it did not go on alone after this node was away \
     (it was not solo when it died), then type on this node: tandem solo --peer-is-dead";
 const REJOIN: &str = "this node's data is kept and its PostgreSQL stopped; if the other node has what must be kept, \
-    type on this node: tandem rejoin --discard-local-data; if this one has, and the other is off: tandem solo --peer-is-dead";
+    type on this node: tandem rejoin --discard-local-data; if this one has, and the other is off: tandem solo --peer-is-dead; \
+    if both hold, first on the one that has it: tandem solo --peer-is-dead --it-did-not-take-over --force";
 
 const START_OTHER: &str = "start the other node: it has what this one is to be brought in line with; this one's own data cannot serve";
 
@@ -104,7 +108,7 @@ pub const TABLE: &[Row] = &[
     write("hold: commanded", 9, From::Hold, |s| s.postgres().complete && s.state.owner == s.state.node && s.solo_allowed(), To::SoloForced,
         "a person says that the other node is off and that this one's data counts: it goes on alone, its epoch marked as forced"),
     act("hold: refused", 9, From::Hold, |s| s.command_solo(),
-        |_| vec![Action::Refuse("this node was not the primary last, the other node or its machine answers, another machine holds the virtual address, an assertion is missing, or etcd does not give it the next epoch")],
+        |_| vec![Action::Refuse("this node was not the primary last, the other node or its machine answers, another machine holds the virtual address, an assertion is missing, or etcd does not give it the next epoch; if the other node holds as well, and this one has what must be kept: --force, and what only the other has is given up")],
         "solo was asked for, and refused"),
     act("hold: wait", 10, From::Hold, |_| true, |_| vec![Action::Alarm(REJOIN)],
         "held: a person must say which data counts"),
@@ -253,7 +257,7 @@ pub const TABLE: &[Row] = &[
         |s| vec![Action::CasEpoch { from: s.state.epoch, to: s.next_register() }],
         "the primary is gone: this standby asks etcd for the next epoch"),
     write("take-over: commanded", 9, From::Standby, |s| s.proven() && s.solo_allowed(), To::TakenOverForced,
-        "a person says the primary is off and did not go on alone: this standby, proven before it rebooted, takes over; its epoch is forced"),
+        "a person says the primary is off and did not go on alone: this standby, proven complete, takes over; its epoch is forced"),
     act("take-over: refused", 9, From::Standby, |s| s.command_solo(),
         |_| vec![Action::Refuse("this standby was not proven complete for the present join, the primary or its machine answers, another machine holds the virtual address, or an assertion is missing: start the primary instead")],
         "solo was asked for, and refused"),
@@ -279,7 +283,7 @@ pub const TABLE: &[Row] = &[
         "a planned stop: the join is given up first, so that the primary may go on"),
     act("standby: stop", 6, From::Standby, |s| s.observed.maintenance && s.postgres().running, |_| vec![Action::StopPostgres],
         "maintenance: PostgreSQL stops"),
-    act("standby: maintained", 6, From::Standby, |s| s.observed.maintenance, |_| vec![], "maintenance"),
+    act(MAINTAINED, 6, From::Standby, |s| s.observed.maintenance, |_| vec![], "maintenance"),
     act("standby: no address", 14, From::Standby, |s| s.observed.vip.offered && !broken!(s.config, VipOnSilence), |_| vec![Action::VipDrop],
         "a standby has no virtual address"),
     act("standby: redis", 15, From::Standby, |s| s.observed.redis == Redis::Master && s.my_primary().is_some(), |_| vec![Action::RedisReplica],

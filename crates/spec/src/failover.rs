@@ -285,7 +285,11 @@ fn command(fence: &Fence) -> Check {
 fn etcd(c: &Cluster, etcd: &Etcd) -> Check {
     let key = "failover.etcd.endpoints";
     let hosts: BTreeSet<IpAddr> = etcd.endpoints.iter().map(|e| e.0.ip()).collect();
-    if hosts.len() < etcd.endpoints.len() {
+    let two_of_one = |node: &crate::Node| {
+        hosts.contains(&node.address)
+            && node.peer_address.is_some_and(|it| it != node.address && hosts.contains(&it))
+    };
+    if hosts.len() < etcd.endpoints.len() || c.nodes.iter().any(two_of_one) {
         return broken(
             key,
             "name one host twice, whose death would stop both",

@@ -80,7 +80,9 @@ pub fn solo(args: &SoloArgs) -> Result<()> {
     let now = order(Order::Look)?;
     if now.doing.peer_hears && !args.force {
         bail!(
-            "the other node lives and hears this one: 'solo' is for one that is dead; a planned change is 'tandem switchover'"
+            "the other node lives and hears this one: 'solo' is for one that is dead; a planned change is 'tandem switchover'. \
+             --force overrules this, for two nodes that both hold. It costs: this node goes on alone, with one copy; what the \
+             other acknowledged since they parted is not here; and the other keeps its data and does not come back by itself"
         );
     }
     let is_standby = now.role.as_deref() == Some("standby");

@@ -209,6 +209,9 @@ impl Agent {
 
     /// Fast shutdown, with its bound; one that hangs is killed at once, since it would not listen.
     pub(super) fn stop(self: &Arc<Self>, mind: &mut Mind, hung: bool) -> bool {
+        if !hung {
+            mind.face.lives.stopped();
+        }
         let (agent, unit) = (Arc::clone(self), self.config.postgresql_unit());
         mind.job.begin(What::Stop, async move {
             let patience = if hung { Duration::ZERO } else { STOP };
@@ -251,7 +254,7 @@ impl Agent {
         mind.job.begin(What::Rewind, async move {
             // Or pg_rewind may compare with a control file from before the promotion. And where the primary is not reached,
             // nothing is begun.
-            rewind::checkpoint(&agent.config).await?;
+            rewind::promoted(&agent.config).await?;
             let copied = spawn_blocking(move || rewind::run(&agent.config, &agent.postgresql_user));
             Ok(Outcome::Copied(copied.await.context("rewinding")??))
         })
@@ -260,6 +263,8 @@ impl Agent {
     fn base_backup(self: &Arc<Self>, mind: &mut Mind) -> Result<bool> {
         let (agent, source) = (Arc::clone(self), self.source()?);
         Ok(mind.job.begin(What::Copy, async move {
+            // A copy of a standby that is promoted meanwhile is thrown away.
+            rewind::promoted(&agent.config).await?;
             let copied = spawn_blocking(move || {
                 base_copy::take(&agent.config, source, &agent.postgresql_user, Old::Remove)
             });

@@ -362,7 +362,8 @@ impl Agent {
     }
 
     pub(super) fn postgres_failed(&self, mind: &Mind) -> bool {
-        mind.face.lives.end_too_soon(Instant::now()) || mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
+        mind.face.lives.end_too_soon(Instant::now())
+            || mind.face.away.is_some_and(|since| since.elapsed() > FAILED_AFTER)
     }
 
     pub(super) fn peer_slot(&self) -> Option<String> {
@@ -447,6 +448,26 @@ fn judge(timeline: u32, flush: Lsn, theirs: Log) -> Option<Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_dies_again_and_again_failed_and_one_that_is_stopped_again_and_again_did_not() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut lives = Lives::default();
+        for life in 0..3 {
+            lives.begin(at(life));
+            assert!(!lives.end_too_soon(at(life)));
+        }
+        lives.begin(at(3));
+        assert!(lives.end_too_soon(at(4)));
+        assert!(!lives.end_too_soon(at(61)), "it lives on");
+        let mut lives = Lives::default();
+        for switchover in 0..20 {
+            lives.begin(at(switchover));
+            assert!(!lives.end_too_soon(at(switchover)));
+            lives.stopped();
+        }
+    }
 
     #[test]
     fn a_log_is_judged_by_where_it_ends() {

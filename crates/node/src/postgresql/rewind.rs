@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fsm::Copied;
 use host::files;
 use nix::unistd::User;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::NoTls;
 
 use super::base_copy::PasswordFile;
@@ -20,6 +20,8 @@ use crate::config::Config;
 /// Of a large, dirty cache on a slow disk.
 const CHECKPOINT: Duration = Duration::from_secs(300);
 const CONNECT: Duration = Duration::from_secs(5);
+const PROMOTED: Duration = Duration::from_secs(30);
+const PROMOTED_POLL: Duration = Duration::from_millis(50);
 const PROBED: Duration = Duration::from_secs(2);
 const PROBES: u32 = 3;
 
@@ -68,11 +70,12 @@ pub fn run(config: &Config, user: &User) -> Result<Copied> {
     Ok(copied)
 }
 
-/// CHECKPOINT on the primary, as the role that rewinds.
+/// Waits until the primary is promoted, then makes a CHECKPOINT there, as the role that rewinds: only then does its control file
+/// say the timeline. Its state says *primary* some tenths of a second earlier.
 ///
 /// # Errors
-/// It is not reached, or has not prepared for this node yet.
-pub async fn checkpoint(config: &Config) -> Result<()> {
+/// It is not reached, has not prepared for this node yet, or is no primary after [`PROMOTED`].
+pub async fn promoted(config: &Config) -> Result<()> {
     let peer = config.peer().context("a single node has no peer")?;
     let mut server = tokio_postgres::Config::new();
     for address in include::peer_hosts(peer) {
@@ -88,7 +91,12 @@ pub async fn checkpoint(config: &Config) -> Result<()> {
             // Ends with its client.
             let _ = connection.await;
         });
-        client.batch_execute("CHECKPOINT").await
+        let until = Instant::now() + PROMOTED;
+        while client.query_one("SELECT pg_is_in_recovery()", &[]).await?.get(0) {
+            ensure!(Instant::now() < until, "the other node's PostgreSQL is not promoted yet");
+            sleep(PROMOTED_POLL).await;
+        }
+        Ok(client.batch_execute("CHECKPOINT").await?)
     };
     timeout(CHECKPOINT, work)
         .await

@@ -60,6 +60,7 @@ fn each_rule_names_key_problem_and_cure() {
         (fence("arbiter: fence", "arbiter: none"), "failover.fence", "failover.arbiter is 'none'"),
         (etcd(", http://192.168.1.103:2379", ""), "failover.etcd.endpoints", "either's death stops both"),
         (etcd("192.168.1.103", "192.168.1.101"), "failover.etcd.endpoints", "one host twice"),
+        (etcd("192.168.1.103", "10.0.0.102"), "failover.etcd.endpoints", "one host twice"),
         (etcd("192.168.1.103", "127.0.0.1"), "failover.etcd.endpoints", "that both nodes reach"),
         (etcd("192.168.1.103", "192.168.1.100"), "failover.etcd.endpoints", "that both nodes reach"),
         (etcd("http://192.168.1.103", "https://192.168.1.103"), "endpoints", "TLS"),

@@ -37,6 +37,12 @@ pub fn findings(report: &NodeReport) -> Vec<Finding> {
             "it holds: PostgreSQL is stopped, its data kept",
             cure.unwrap_or_else(|| "see docs/runbook.md, 'A node that holds'".into()),
         );
+    } else if is_maintained(snapshot) {
+        found.add(
+            Level::Warn,
+            "maintenance: its PostgreSQL is stopped, and the other node has the only copy",
+            format!("when the work is done, {here}: tandem maintenance off"),
+        );
     } else if let (Some(doing), Some(cure), false) =
         (doing, cure, snapshot.role.as_deref() == Some("primary"))
     {
@@ -76,9 +82,13 @@ fn seen(found: &mut Findings, report: &NodeReport) {
     }
 }
 
-/// A node that holds or joins has its database stopped, as it should be.
+fn is_maintained(snapshot: &Snapshot) -> bool {
+    snapshot.doing.as_ref().is_some_and(|doing| doing.row == fsm::MAINTAINED)
+}
+
+/// A node that holds or joins, or is in maintenance, has its database stopped, as it should be.
 fn runs_database(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.role.as_deref(), Some("primary" | "standby"))
+    matches!(snapshot.role.as_deref(), Some("primary" | "standby")) && !is_maintained(snapshot)
 }
 
 fn services(found: &mut Findings, snapshot: &Snapshot) {

@@ -121,6 +121,22 @@ fn a_pair_that_is_well_has_no_findings() {
 }
 
 #[test]
+fn maintenance_is_said_with_its_end_and_nothing_is_found_wrong() {
+    let (place, mut nodes) = well();
+    let n2 = seen(&mut nodes, 1);
+    n2.doing = Some(crate::agent::Doing { row: fsm::MAINTAINED.into(), ..Default::default() });
+    n2.postgresql = Postgresql { problem: Some("it does not run".into()), ..Postgresql::default() };
+    n2.services[1].active = false;
+    let found: Vec<_> = judge(&place, nodes)
+        .findings
+        .into_iter()
+        .filter(|f| f.node.as_deref() == Some("n2"))
+        .map(|f| f.cure)
+        .collect();
+    assert_eq!(found, ["when the work is done, on n2: tandem maintenance off"]);
+}
+
+#[test]
 fn a_peer_that_is_away_degrades() {
     let away = |nodes: &mut Vec<NodeReport>, n: usize| {
         nodes[n].source = Source::Unreachable;
