@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lab::{NODES, Net, fault};
 
 use crate::agent_death::AgentDeath;
@@ -11,6 +11,10 @@ use crate::pair::Pair;
 
 /// Its own bound is shorter.
 const SWITCHOVER_S: &str = "100";
+/// A pair is ready for the next switchover within so long, and asked so often.
+const ACCEPTED: Duration = Duration::from_secs(30);
+const TYPED_AGAIN: Duration = Duration::from_millis(300);
+const COMMOTION: Duration = Duration::from_secs(10);
 /// etcd's third member is there.
 const WITNESS: &str = "w";
 
@@ -68,6 +72,8 @@ pub enum Step {
     Clock(Who, &'static str, &'static str),
     /// `tandem switchover` on that node.
     Switchover(Who),
+    /// So many, from whichever node is active, each typed until it is accepted; nobody else may take over.
+    Switchovers(u64),
     /// SQL as the superuser.
     Sql(Who, &'static str),
     WaitMs(u64),
@@ -163,6 +169,7 @@ impl<'a> Act<'a> {
                 let said = self.pair.shell_for(self.node(who), SWITCHOVER_S, "tandem switchover 2>&1");
                 said.map(|said| said.trim().to_owned())
             }
+            Step::Switchovers(number) => self.switchovers(number),
             Step::Sql(who, sql) => self.pair.sql(self.node(who), sql).map(|_| "SQL".into()),
             Step::WaitMs(ms) => pause(Duration::from_millis(ms)).map(|()| format!("{ms} ms pass")),
             Step::WaitMsByRepeat(ms) => {
@@ -171,6 +178,23 @@ impl<'a> Act<'a> {
             }
             Step::FlapLinks { every_ms, seconds } => self.flap(every_ms, seconds),
         }
+    }
+
+    fn switchovers(&self, number: u64) -> Result<String> {
+        let before = self.pair.wait_whole(ACCEPTED)?.epoch;
+        for switched in 0..number {
+            let active = if switched % 2 == 0 { self.active } else { 1 - self.active };
+            let until = Instant::now() + ACCEPTED;
+            while let Err(error) = self.pair.shell_for(active, SWITCHOVER_S, "tandem switchover 2>&1") {
+                ensure!(Instant::now() < until, "switchover {}: {error:#}", switched + 1);
+                pause(TYPED_AGAIN)?;
+            }
+        }
+        // Whoever takes over because of the commotion has done it by now.
+        pause(COMMOTION)?;
+        let epochs = self.pair.wait_whole(ACCEPTED)?.epoch - before;
+        ensure!(epochs == number, "{number} switchovers, and {epochs} epochs");
+        Ok(format!("{number} switchovers, as many epochs"))
     }
 
     fn agent_dies(&mut self, who: Who, row: &'static str, by: &[Step]) -> Result<String> {

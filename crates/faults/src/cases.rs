@@ -5,7 +5,7 @@
 use crate::act::Nets::{Both, Peer, Service};
 use crate::act::Step::{
     self, AgentDiesAt, Clock, Cut, CutFrom, CutGateway, Fill, FlapLinks, Freeze, Join, Kill, KillMain, Loss,
-    PowerOff, PowerOn, Slow, SlowDisk, Sql, Stop, Switchover, Thaw, WaitMs, WaitMsByRepeat,
+    PowerOff, PowerOn, Slow, SlowDisk, Sql, Stop, Switchover, Switchovers, Thaw, WaitMs, WaitMsByRepeat,
 };
 use crate::act::Who::{Active, Standby, Witness};
 use crate::seed_literal::Test;
@@ -362,6 +362,13 @@ pub const CASES: &[Case] = &[
         .with("etcd"),
     // By hand.
     case("switchover", "tandem switchover", &[Switchover(Active)], Expect::Moves).quick(),
+    case(
+        "switchover-again-and-again",
+        "eleven switchovers, each as soon as the last is over: so many take-overs and no more",
+        &[Switchovers(11)],
+        Expect::Moves,
+    )
+    .by_name_only(),
     case(
         "seed-9.1",
         "the seed's planned test: systemctl stop keepalived",
