@@ -181,16 +181,21 @@ struct Channels {
 }
 
 #[derive(Deserialize)]
-struct Channel {
-    uuid: String,
+pub(super) struct Channel {
+    pub(super) uuid: String,
     callstate: String,
 }
 
-/// The channels of `show channels as json` that were answered.
-fn answered(list: &[u8]) -> Result<Vec<String>> {
+/// The channels of `show channels as json`.
+pub(super) fn channels(list: &[u8]) -> Result<Vec<Channel>> {
     let channels: Channels = serde_json::from_slice(list)?;
+    Ok(channels.rows)
+}
+
+/// Those that were answered.
+fn answered(list: &[u8]) -> Result<Vec<String>> {
     let answered =
-        channels.rows.into_iter().filter(|it| matches!(&*it.callstate, "ACTIVE" | "HELD" | "UNHELD"));
+        channels(list)?.into_iter().filter(|it| matches!(&*it.callstate, "ACTIVE" | "HELD" | "UNHELD"));
     Ok(answered.map(|channel| channel.uuid).collect())
 }
 

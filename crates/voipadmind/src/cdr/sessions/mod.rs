@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::cdr::session::{self, SessionEvent};
-use serde::Deserialize;
 use store::Store;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::open::channels;
 use super::open::event_socket::EventSocket;
 use crate::config;
 use heard::Heard;
@@ -169,7 +169,8 @@ impl Sessions {
     /// The numbers of the channels that go on; `None` while not all are known.
     async fn running(&self, numbers: &mut HashMap<String, i64>) -> Result<Option<HashSet<i64>>> {
         let mut socket = self.connect().await?;
-        let channels = channels(&socket.api("show channels as json").await?)?;
+        let list = channels(&socket.api("show channels as json").await?)?;
+        let channels: HashSet<String> = list.into_iter().map(|channel| channel.uuid).collect();
         numbers.retain(|uuid, _| channels.contains(uuid));
         let unknown: Vec<&String> = channels.iter().filter(|uuid| !numbers.contains_key(*uuid)).collect();
         for uuid in unknown.iter().take(ASKED_MAX) {
@@ -181,22 +182,4 @@ impl Sessions {
         }
         Ok((unknown.len() <= ASKED_MAX).then(|| numbers.values().copied().collect()))
     }
-}
-
-#[derive(Deserialize)]
-struct Channels {
-    /// Absent where there are none.
-    #[serde(default)]
-    rows: Vec<Channel>,
-}
-
-#[derive(Deserialize)]
-struct Channel {
-    uuid: String,
-}
-
-/// The uuids of `show channels as json`.
-fn channels(list: &[u8]) -> Result<HashSet<String>> {
-    let channels: Channels = serde_json::from_slice(list)?;
-    Ok(channels.rows.into_iter().map(|channel| channel.uuid).collect())
 }
