@@ -1,7 +1,7 @@
 //! A journal record as fields of a stream entry.
 //!
 //! The body is packed (LZ4 block after its length, 4 bytes little-endian): while the database waits for its standby hours of
-//! calls lie in Redis' memory, on its replication link and in its append-only file, and JSON packs to a quarter.
+//! calls lie in Redis' memory, on its replication link and in its append-only file, and a CDR packs to less than half (0.33 to 0.48 of the captures).
 
 use std::collections::HashMap;
 
