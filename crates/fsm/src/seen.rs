@@ -295,12 +295,42 @@ impl<'a> Seen<'a> {
 
     /// Rule 11: the standby can take over at once.
     pub fn switchover_ready(&self) -> bool {
+        self.switchover_refusal().is_none()
+    }
+
+    /// What a person is told of a switchover that cannot be, and what to do about it.
+    pub fn switchover_refusal(&self) -> Option<&'static str> {
         let at = self.state.at();
-        let flagged = self.my_standby().is_some_and(|heard| {
-            heard.echoes_me
-                && heard.state.flag.is_some_and(|flag| Point { epoch: flag.epoch, join: flag.join } == at)
-        });
-        flagged && self.postgres().follower == Some(at)
+        let proven = |heard: &Heard| {
+            heard.state.flag.map(|flag| Point { epoch: flag.epoch, join: flag.join }) == Some(at)
+        };
+        if self.peer().is_none() {
+            return Some("the other node is not heard, and a switchover needs both: bring it back first");
+        }
+        if self.state.mode != Mode::Paired {
+            return Some("no standby follows this node yet: try again once tandem status says that one does");
+        }
+        let Some(standby) = self.my_standby() else {
+            return Some(
+                "the other node is not a standby of this one: see tandem status for what it does, or waits for",
+            );
+        };
+        if !standby.echoes_me {
+            return Some(
+                "the standby does not hear this node yet: try again in a few seconds, or see tandem status",
+            );
+        }
+        if self.postgres().follower != Some(at) {
+            return Some(
+                "the standby does not stream, or lags behind what was acknowledged here: try again once tandem status says that it follows",
+            );
+        }
+        if !proven(standby) {
+            return Some(
+                "the standby may not take over yet, its join is not proven: try again in a few seconds, or see tandem status",
+            );
+        }
+        None
     }
 
     /// This primary cannot serve calls, and its standby can.

@@ -190,7 +190,7 @@ pub const TABLE: &[Row] = &[
     write("switchover: demote", 11, From::Paired, |s| s.observed.command == Some(Command::Switchover) && s.switchover_ready(), To::Demoted,
         "switchover: this node steps down, the standby may take over"),
     act("switchover: refused", 11, From::Primary, |s| s.observed.command == Some(Command::Switchover),
-        |_| vec![Action::Refuse("the standby is not reachable, not caught up, or may not take over yet: see tandem status")],
+        |s| s.switchover_refusal().map(Action::Refuse).into_iter().collect(),
         "a switchover was asked for, and refused"),
 
     act("unfit: no address", 11, From::Paired, |s| s.outserved() && s.observed.vip.offered, |_| vec![Action::VipDrop],

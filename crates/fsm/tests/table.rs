@@ -233,3 +233,42 @@ fn a_node_that_cannot_serve_steps_down_to_one_that_can() {
     let unflagged = State { flag: None, ..standby() };
     assert_eq!(step(&state, &unfit(observed(&state, Some(unflagged))), &config).next, state);
 }
+
+#[test]
+fn a_refused_switchover_says_what_it_lacks() {
+    let primary = primary();
+    let refused = |peer: Option<State>, change: &dyn Fn(&mut Observation)| {
+        let mut seen = Observation { command: Some(Command::Switchover), ..observed(&primary, peer) };
+        change(&mut seen);
+        let done = step(&primary, &seen, &Config::new("n2", Arbiter::None));
+        let [Action::Refuse(words)] = done.actions[..] else { panic!("{}: {:?}", done.row, done.actions) };
+        words
+    };
+
+    assert!(refused(None, &|_| {}).starts_with("the other node is not heard"));
+    assert!(refused(Some(self::primary()), &|_| {}).starts_with("the other node is not a standby"));
+    assert!(
+        refused(Some(State { flag: None, ..standby() }), &|_| {})
+            .starts_with("the standby may not take over")
+    );
+    assert!(
+        refused(Some(standby()), &|seen| seen.postgres.follower = None)
+            .starts_with("the standby does not stream")
+    );
+    assert!(
+        refused(Some(standby()), &|seen| {
+            if let Some(peer) = &mut seen.peer {
+                peer.echoes_me = false;
+            }
+        })
+        .starts_with("the standby does not hear")
+    );
+    let alone = State { mode: Mode::Solo, ..primary.clone() };
+    let mut seen = Observation { command: Some(Command::Switchover), ..observed(&alone, Some(standby())) };
+    seen.postgres.names = Names::Empty;
+    let done = step(&alone, &seen, &Config::new("n2", Arbiter::None));
+    assert!(
+        matches!(done.actions[..], [Action::Refuse(words)] if words.starts_with("no standby follows")),
+        "{done:?}"
+    );
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fsm::{Command, Role};
 use host::files;
 use nix::sys::stat::{Mode, umask};
@@ -97,6 +97,10 @@ pub fn ask(socket: &Path, order: Order) -> Result<Reply> {
     stream.write_all(line.as_bytes())?;
     let mut reply = String::new();
     BufReader::new(stream.take(64 << 10)).read_line(&mut reply).context("waiting for the agent's answer")?;
+    ensure!(
+        !reply.is_empty(),
+        "the agent ended before it answered: look at `tandem status` whether it was done"
+    );
     serde_json::from_str(&reply).context("the agent answered something unknown")
 }
 
