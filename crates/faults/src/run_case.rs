@@ -9,9 +9,10 @@ use lab::NODES;
 use crate::act::Act;
 use crate::cases::{Case, Expect};
 use crate::interrupt::pause;
-use crate::pair::Pair;
-use crate::probe::{Held, Probe, Probes, Sample, refusals};
+use crate::pair::{Pair, Whole};
+use crate::probe::{Held, Log, Probe, Probes, Sample, refusals};
 use crate::verdict::{Gap, Verdict, gap};
+use crate::written::Written;
 use crate::{seed_literal, written};
 
 /// Until the pair of before is whole, and until it is again.
@@ -104,7 +105,7 @@ pub fn run(
         log.write(file, began).with_context(|| format!("writing {}", file.display()))?;
     }
 
-    let written = written::look(pair, &log, after.active)?;
+    let (after, written) = settled(pair, &log, after)?;
     let verdict = Verdict::of(&log, &written);
     let length = |of: fn(Probe) -> bool| {
         // Of the fault alone: what mending costs (a node that boots, a join's barrier) is no take-over.
@@ -139,6 +140,18 @@ pub fn run(
     };
     written::clear(pair, after.active)?;
     Ok(ran)
+}
+
+/// What is on both nodes, and who is who by then. Some faults show late (a disk that was full a moment ago): a node that was
+/// whole steps down once more, and what it has is looked at when the pair is whole again.
+fn settled(pair: &Pair, log: &Log, whole: Whole) -> Result<(Whole, [Written; 2])> {
+    match written::look(pair, log, whole.active) {
+        Ok(written) => Ok((whole, written)),
+        Err(_) => {
+            let whole = pair.wait_whole(WHOLE).context("the pair was whole, and is not again")?;
+            Ok((whole, written::look(pair, log, whole.active)?))
+        }
+    }
 }
 
 /// Waits until every probe succeeds.
