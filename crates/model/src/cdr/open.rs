@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_has_begun_has_no_length_yet() {
+        let leg = open_leg(include_bytes!("../../../../fixtures/esl/record_start.session.json"));
+        let path = "2026/11/27/d892bf7b-0df1-4b2e-949d-3c1f5934266b.wav".to_owned();
+        assert_eq!(leg.recording, Some(Recording { path, ms: None, bytes: None }));
+        assert_eq!((leg.provisional, leg.recorded), (true, true));
+        assert_eq!(leg.start_time.as_microsecond(), 1_795_817_751_415_875);
+    }
+
+    #[test]
     fn what_is_not_answered_is_no_leg_and_what_is_no_event_is_rejected() {
         let ringing = String::from_utf8_lossy(CALLEE).replace("1795792326065449", "0");
         assert_eq!(document(ringing.as_bytes()), Ok(None));
