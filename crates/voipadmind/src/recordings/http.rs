@@ -66,6 +66,7 @@ pub struct Zone {
 /// What may be changed of a recording.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Hold)]
 pub struct Wanted {
     /// Retention leaves it alone until this is false again.
     legal_hold: bool,
