@@ -6,6 +6,7 @@ use model::Recording;
 use store::audit::Actor;
 use store::recordings::keep::{FileState, Kept};
 use store::recordings::{Access, RecordingFilter};
+use store::search::Pattern;
 use store::{Error, Scope, Store};
 
 use crate::common::{A, B, Fixture, at, leg, leg_item};
@@ -239,8 +240,12 @@ async fn filters_pages_and_tenants() {
         (RecordingFilter { uuid: text("none"), ..filter() }, vec![]),
         (RecordingFilter { from: Some(at("2026-11-22T13:00:00Z")), ..filter() }, vec!["three", "two"]),
         (RecordingFilter { to: Some(at("2026-11-22T13:00:00Z")), ..filter() }, vec!["one"]),
-        (RecordingFilter { caller: text("1003"), ..filter() }, vec!["two"]),
-        (RecordingFilter { destination: text("8001"), ..filter() }, vec!["one"]),
+        (RecordingFilter { caller: Some(Pattern::Is("1003".into())), ..filter() }, vec!["two"]),
+        (RecordingFilter { caller: Some(Pattern::Ends("03".into())), ..filter() }, vec!["two"]),
+        (RecordingFilter { caller: Some(Pattern::Begins("_00".into())), ..filter() }, vec![]),
+        (RecordingFilter { destination: Some(Pattern::Is("8001".into())), ..filter() }, vec!["one"]),
+        (RecordingFilter { destination: Some(Pattern::Begins("80".into())), ..filter() }, vec!["one"]),
+        (RecordingFilter { direction: text("outbound"), ..filter() }, vec![]),
         (RecordingFilter { queue: text("Support_L1"), ..filter() }, vec!["one"]),
         (RecordingFilter { agent: text("1002"), ..filter() }, vec!["one"]),
         (RecordingFilter { domain: text("B.Example"), ..filter() }, vec!["three"]),
