@@ -6,6 +6,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use support::{Lab, skipped};
 
@@ -43,6 +44,8 @@ fn two_servers_become_a_pair_and_carry_a_call() {
     it_wrote_the_environment(&lab);
     let calls: serde_json::Value = serde_json::from_str(&lab.must(&["call", "--json"])).unwrap();
     assert_eq!(calls["items"].as_array().unwrap().len(), 2, "{calls:#}");
+
+    a_recording_is_measured_copied_played_and_deleted(&lab);
 
     a_purge_leaves_the_data_it_names(&lab);
     lab.must(&["down"]);
@@ -84,6 +87,62 @@ fn a_purge_leaves_the_data_it_names(lab: &Lab) {
     assert_eq!(unnamed, Vec::<&str>::new(), "{said}");
     let failed = shell("systemctl --failed --plain --no-legend");
     assert_eq!(failed, "", "{said}");
+}
+
+/// In the services' own sandboxes, which no test of voipadmind alone is in: a file as FreeSWITCH leaves it is measured,
+/// copied to the peer, played through the address, and deleted on both nodes when its time is over.
+fn a_recording_is_measured_copied_played_and_deleted(lab: &Lab) {
+    let tree = "/storage/recordings/n1";
+    let path = "2026/11/22/1b12750e-3862-47fe-846f-3e56bbf4a5b8.wav";
+    // One second of silence, in folders that are not their group's to write to.
+    let header = r"RIFF\244\076\000\000WAVEfmt \020\000\000\000\001\000\001\000\100\037\000\000\200\076\000\000\002\000\020\000data\200\076\000\000";
+    let record = format!(
+        "umask 022; cd {tree} && mkdir -p $(dirname {path}) && {{ printf '{header}'; head -c 16000 /dev/zero; }} >{path} \
+         && touch -d '1 minute ago' {path}"
+    );
+    let recorded = lab.exec("n1", &["runuser", "-u", "freeswitch", "--", "sh", "-c", &record]);
+    assert!(recorded.succeeded, "{recorded:?}");
+    let psql = |statement: &str| {
+        let ran = lab.exec(
+            "n1",
+            &["runuser", "-u", "postgres", "--", "psql", "-AtXqd", "voip_platform", "-c", statement],
+        );
+        assert!(ran.succeeded, "{ran:?}");
+        ran.out.trim().to_owned()
+    };
+    let id = psql(&format!(
+        "INSERT INTO voip.recordings (leg_uuid, start_time, node, file_path) VALUES ('1b12750e', now(), 'n1', '{path}') RETURNING id"
+    ));
+    let becomes = |wanted: &str| {
+        let state = || {
+            psql(&format!(
+                "SELECT concat_ws(' ', state, file_size, duration) FROM voip.recordings WHERE id = {id}"
+            ))
+        };
+        let there = testkit::wait_for(Duration::from_secs(120), || state() == wanted);
+        assert!(there, "{} instead of {wanted}", state());
+    };
+    let pushed = lab.exec("n1", &["systemctl", "start", "tandem-recordings-all.service"]);
+    assert!(pushed.succeeded, "{pushed:?}");
+    becomes("replicated 16044 1");
+
+    let environment = phones::Env::read(&lab.file("env")).unwrap();
+    let url = format!("{}/api/recordings/{id}/media", environment.api);
+    let key = format!("Authorization: Bearer {}", environment.api_key);
+    let played = Command::new("curl").args(["-sSf", "-m", "10", "-H", &key, &url]).output().unwrap();
+    assert!(
+        played.status.success() && played.stdout.len() == 16_044,
+        "{}",
+        String::from_utf8_lossy(&played.stderr)
+    );
+
+    let opened = lab.exec("n1", &["systemctl", "start", "tandem-recordings-folders.service"]);
+    assert!(opened.succeeded, "{opened:?}");
+    psql(&format!("UPDATE voip.recordings SET expires_at = now() - interval '1 day' WHERE id = {id}"));
+    becomes("");
+    for node in ["n1", "n2"] {
+        assert_eq!(lab.exec(node, &["find", "/storage/recordings", "-name", "*.wav"]).out, "", "{node}");
+    }
 }
 
 /// Ansible reads it whole, and only its changes show what an apply says while it works.

@@ -93,7 +93,8 @@ impl Store {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.xid, self.id)
+        // A hyphen: no other list's cursor, which would be a position far in the future.
+        write!(f, "{}-{}", self.xid, self.id)
     }
 }
 
@@ -101,7 +102,7 @@ impl FromStr for Position {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parts = text.split_once('.').and_then(|(xid, id)| Some((xid.parse().ok()?, id.parse().ok()?)));
+        let parts = text.split_once('-').and_then(|(xid, id)| Some((xid.parse().ok()?, id.parse().ok()?)));
         let (xid, id) = parts.ok_or_else(|| Error::Invalid {
             field: "after",
             reason: "not a position of this feed: give `next` of the answer before, or 'now'".to_owned(),

@@ -1,5 +1,8 @@
 //! Demo and installation data: tenants, people, numbers, queues, menus, trunks, keys. Applying the same seed again changes
-//! nothing; what it names and differs is set; what it does not name is left alone.
+//! nothing; what it names and differs is set; what it does not name is left alone. But for the numbers: they are made together
+//! with what they reach, and are the API's from then on, which may change and delete them.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -209,6 +212,11 @@ impl Sower<'_> {
     async fn domain(&mut self, seed: &SeedDomain) -> Result<()> {
         self.put(DOMAIN, &[&seed.domain, &seed.tenant_name]).await?;
         let id: i32 = self.client.query_one(DOMAIN_ID, &[&seed.domain]).await?.try_get(0)?;
+        let found = self.client.query(TARGETS, &[&id]).await?;
+        let found = found
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<BTreeSet<(String, String)>>>()?;
         for user in &seed.users {
             self.put(USER, &[&id, &user.username, &user.full_name, &user.email, &user.role]).await?;
         }
@@ -252,7 +260,10 @@ impl Sower<'_> {
             self.put(CONFERENCE, &[&id, conference]).await?;
         }
         for extension in &seed.extensions {
-            self.extension(id, extension).await?;
+            let (kind, name) = extension.target.kind_and_name();
+            if !found.contains(&(kind.to_owned(), name.to_owned())) {
+                self.extension(id, extension).await?;
+            }
         }
         Ok(())
     }
@@ -292,6 +303,13 @@ const DOMAIN: &str = "INSERT INTO voip.domains AS t (domain, tenant_name) VALUES
     ON CONFLICT (domain) DO UPDATE SET tenant_name = EXCLUDED.tenant_name
     WHERE t.tenant_name IS DISTINCT FROM EXCLUDED.tenant_name";
 const DOMAIN_ID: &str = "SELECT id FROM voip.domains WHERE domain = $1::text";
+/// What numbers reach.
+const TARGETS: &str = "SELECT 'user', username FROM voip.users WHERE domain_id = $1
+    UNION ALL SELECT 'queue', name FROM voip.queues WHERE domain_id = $1
+    UNION ALL SELECT 'ivr', name FROM voip.ivr_menus WHERE domain_id = $1
+    UNION ALL SELECT 'voicemail', mailbox FROM voip.voicemail_boxes WHERE domain_id = $1
+    UNION ALL SELECT 'trunk_out', name FROM voip.trunks WHERE domain_id = $1
+    UNION ALL SELECT 'conference', name FROM voip.conferences WHERE domain_id = $1";
 const USER: &str = "INSERT INTO voip.users AS t (domain_id, username, full_name, email, role) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (domain_id, username) DO UPDATE
         SET (full_name, email, role) = (EXCLUDED.full_name, EXCLUDED.email, EXCLUDED.role)
@@ -340,7 +358,7 @@ const VOICEMAIL_BOX: &str = "INSERT INTO voip.voicemail_boxes AS t (domain_id, m
     WHERE t.user_id IS DISTINCT FROM EXCLUDED.user_id";
 const CONFERENCE: &str = "INSERT INTO voip.conferences (domain_id, name) VALUES ($1, $2)
     ON CONFLICT (domain_id, name) DO NOTHING";
-const EXTENSION: &str = "INSERT INTO voip.extensions AS t (domain_id, extension, type, user_id, queue_id, ivr_id,
+const EXTENSION: &str = "INSERT INTO voip.extensions (domain_id, extension, type, user_id, queue_id, ivr_id,
         voicemail_box_id, trunk_id, conference_id, description, need_media, recording_policy_id)
     SELECT n.domain_id, $2, n.type,
         (SELECT id FROM voip.users r WHERE r.domain_id = n.domain_id AND r.username = n.name AND n.type = 'user'),
@@ -353,21 +371,10 @@ const EXTENSION: &str = "INSERT INTO voip.extensions AS t (domain_id, extension,
         $5, $6 OR n.type <> 'user',
         (SELECT id FROM voip.recording_policies r WHERE r.domain_id = n.domain_id AND r.name = $7)
       FROM (SELECT $1::int4 AS domain_id, $3::text AS type, $4::text AS name) AS n
-    ON CONFLICT (domain_id, extension) DO UPDATE
-        SET (type, user_id, queue_id, ivr_id, voicemail_box_id, trunk_id, conference_id, description, need_media,
-             recording_policy_id) = (EXCLUDED.type, EXCLUDED.user_id, EXCLUDED.queue_id, EXCLUDED.ivr_id,
-             EXCLUDED.voicemail_box_id, EXCLUDED.trunk_id, EXCLUDED.conference_id, EXCLUDED.description,
-             EXCLUDED.need_media, EXCLUDED.recording_policy_id)
-    WHERE (t.type, t.user_id, t.queue_id, t.ivr_id, t.voicemail_box_id, t.trunk_id, t.conference_id, t.description,
-           t.need_media, t.recording_policy_id) IS DISTINCT FROM (EXCLUDED.type, EXCLUDED.user_id, EXCLUDED.queue_id,
-           EXCLUDED.ivr_id, EXCLUDED.voicemail_box_id, EXCLUDED.trunk_id, EXCLUDED.conference_id, EXCLUDED.description,
-           EXCLUDED.need_media, EXCLUDED.recording_policy_id)";
-const CREDENTIALS: &str =
-    "INSERT INTO voip.sip_credentials AS t (extension_id, domain_id, ha1, ha1b, ha1_sha256)
+    ON CONFLICT (domain_id, extension) DO NOTHING";
+const CREDENTIALS: &str = "INSERT INTO voip.sip_credentials (extension_id, domain_id, ha1, ha1b, ha1_sha256)
     SELECT e.id, e.domain_id, $3, $4, $5 FROM voip.extensions e WHERE e.domain_id = $1 AND e.extension = $2
-    ON CONFLICT (extension_id) DO UPDATE
-        SET (ha1, ha1b, ha1_sha256) = (EXCLUDED.ha1, EXCLUDED.ha1b, EXCLUDED.ha1_sha256)
-    WHERE (t.ha1, t.ha1b, t.ha1_sha256) IS DISTINCT FROM (EXCLUDED.ha1, EXCLUDED.ha1b, EXCLUDED.ha1_sha256)";
+    ON CONFLICT (extension_id) DO NOTHING";
 const API_KEY: &str =
     "INSERT INTO voip.api_keys AS t (key_name, prefix, key_hash, scopes, domain_id, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6)
@@ -381,6 +388,7 @@ const API_KEY: &str =
 pub(crate) const STATEMENTS: &[&str] = &[
     DOMAIN,
     DOMAIN_ID,
+    TARGETS,
     USER,
     POLICY,
     QUEUE,

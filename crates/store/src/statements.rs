@@ -44,6 +44,7 @@ const OF_VOIP_ADMIN: &[&str] = &[
     cdr_write::open::UNSEEN,
     cdr_write::quarantine::KEEP,
     cdr_write::recordings::INSERT,
+    cdr_write::recordings::TELL,
     cdr_write::sessions::NOTE,
     cdr_write::summaries::LEGS,
     cdr_write::summaries::SETTLE,

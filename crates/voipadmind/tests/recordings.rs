@@ -290,8 +290,12 @@ fn either_node_plays_what_the_other_has_and_both_forget_it() {
         use base64::Engine as _;
         base64::engine::general_purpose::STANDARD.encode(format!("peer:{PEER_PASSWORD}"))
     };
-    let knock = |path: &str| get_with_basic(&node, path, &token);
+    let etag = format!("\"{}\"", hex::encode(Sha256::digest(&wav)));
+    let knock = |path: &str| get_with_basic(&node, path, &token, &etag);
     assert_eq!(knock(&door), 200);
+    for other in ["", "\"x\"", &etag.replace(char::is_numeric, "0")] {
+        assert_eq!(get_with_basic(&node, &door, &token, other), 404, "{other}");
+    }
     for path in
         ["n1/nothing.wav", "n1/..%2F..%2F..%2Fetc%2Fpasswd", "..%2Fn1/x.wav", "n1//etc/passwd", "n1/2026"]
     {
@@ -316,6 +320,20 @@ fn either_node_plays_what_the_other_has_and_both_forget_it() {
     assert!(get(&node, &media, &[]).body == wav, "from the peer");
     fs::rename(&kept, one.path().join(FILE)).unwrap();
 
+    // One byte is another, and the file's time is set back: the copy is given out, and nothing when that is no better.
+    let mut changed = wav.clone();
+    changed[50_000] ^= 1;
+    write(one.path(), &changed);
+    assert!(get(&node, &media, &[]).body == wav, "the peer's copy");
+    write(two.path(), &changed);
+    for range in [&[][..], &[("Range", "bytes=0-9")]] {
+        let answer = get(&node, &media, range);
+        assert_eq!((answer.status, second.get(&media, range).0), (404, 404), "{range:?}");
+    }
+    write(one.path(), &wav);
+    write(two.path(), &wav);
+    assert!(get(&node, &media, &[]).body == wav);
+
     node.sql("UPDATE voip.recordings SET expires_at = now() - interval '1 day'");
     becomes(&node, "");
     assert!(!one.path().join(FILE).exists() && !two.path().join(FILE).exists());
@@ -330,10 +348,11 @@ fn either_node_plays_what_the_other_has_and_both_forget_it() {
     assert_eq!(get(&node, &away, &[]).status, 503, "the peer is away");
 }
 
-fn get_with_basic(node: &Node, path: &str, token: &str) -> u16 {
+fn get_with_basic(node: &Node, path: &str, token: &str, etag: &str) -> u16 {
     let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
     agent
         .get(node.url(path))
+        .header("If-Match", etag)
         .header("Authorization", format!("Basic {token}"))
         .call()
         .unwrap()

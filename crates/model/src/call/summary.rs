@@ -38,7 +38,8 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 8] = [
+    /// All of them.
+    pub const ALL: [Self; 8] = [
         Self::Answered,
         Self::Voicemail,
         Self::Abandoned,

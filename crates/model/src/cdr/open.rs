@@ -1,5 +1,6 @@
 //! A leg that goes on, as FreeSWITCH's event of its channel tells it (`CHANNEL_ANSWER`; `uuid_dump … json` says the same), and
-//! its recording when that has ended (`RECORD_STOP`: the file is closed, and `record_ms` is set; switch_ivr_async.c).
+//! its recording when that begins (`RECORD_START`: the file is open) and has ended (`RECORD_STOP`: it is closed, and `record_ms` is
+//! set; switch_ivr_async.c).
 //!
 //! The event becomes a document of the form of a CDR, small enough to be kept like one, and is read as one. Its row is
 //! provisional: the CDR, which has the same key, replaces it.
@@ -12,8 +13,8 @@ use crate::{Leg, LegDirection, Rejected};
 /// A longer value says nothing that is read (an SDP, a list of codecs).
 const VALUE_MAX_BYTES: usize = 512;
 
-/// The document of an answered channel, with its uuid; `None` while it is not answered, and for the end of a recording that is
-/// not the dialplan's: a message left in a mailbox ends with the same event, and has then set `record_ms` to its own length.
+/// The document of an answered channel, with its uuid; `None` while it is not answered, and for a recording that is not the
+/// dialplan's: a message left in a mailbox has the same events, and has at its end set `record_ms` to its own length.
 ///
 /// # Errors
 /// [`Rejected`] for what is no event of a channel.
@@ -25,17 +26,22 @@ pub fn document(event: &[u8]) -> Result<Option<(String, Vec<u8>)>, Rejected> {
         return Err(Rejected::new(None, "the event names no Unique-ID"));
     };
     let foreign = || text("Record-File-Path") != text("variable_vp_recording");
-    if text("Event-Name") == Some("RECORD_STOP") && foreign() {
+    let begins = text("Event-Name") == Some("RECORD_START");
+    if (begins || text("Event-Name") == Some("RECORD_STOP")) && foreign() {
         return Ok(None);
     }
     if text("Caller-Channel-Answered-Time").is_none_or(|time| time == "0") {
         return Ok(None);
     }
-    let variables: Map<String, Value> = event
+    let mut variables: Map<String, Value> = event
         .iter()
         .filter(|(_, value)| value.as_str().is_some_and(|it| it.len() <= VALUE_MAX_BYTES))
         .filter_map(|(name, value)| Some((name.strip_prefix("variable_")?.to_owned(), value.clone())))
         .collect();
+    if begins {
+        // Its length comes with its end; should the node die before, there is a file all the same.
+        variables.insert("vp_recorded".to_owned(), "1".into());
+    }
     let document = json!({
         "core-uuid": text("Core-UUID"),
         "switchname": text("FreeSWITCH-Switchname"),
@@ -132,6 +138,15 @@ mod tests {
         assert_eq!(leg.start_time.as_microsecond(), 1_795_804_352_992_667);
         let message = include_bytes!("../../../../fixtures/esl/record_stop.message.json");
         assert_eq!(document(message), Ok(None));
+    }
+
+    #[test]
+    fn a_recording_that_has_begun_has_no_length_yet() {
+        let leg = open_leg(include_bytes!("../../../../fixtures/esl/record_start.session.json"));
+        let path = "2026/11/27/d892bf7b-0df1-4b2e-949d-3c1f5934266b.wav".to_owned();
+        assert_eq!(leg.recording, Some(Recording { path, ms: None, bytes: None }));
+        assert_eq!((leg.provisional, leg.recorded), (true, true));
+        assert_eq!(leg.start_time.as_microsecond(), 1_795_817_751_415_875);
     }
 
     #[test]

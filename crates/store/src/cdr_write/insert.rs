@@ -26,7 +26,7 @@ pub(super) struct Candidate<'a> {
 }
 
 /// The batch's legs and those of its direct calls by key; a final one wins over a provisional one, and of these one that
-/// tells of its recording over the others.
+/// tells more of its recording.
 pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'_>> {
     let mut legs: BTreeMap<(String, Timestamp), Candidate<'_>> = BTreeMap::new();
     let posted = items.iter().filter_map(|item| match &item.content {
@@ -41,7 +41,8 @@ pub(super) fn candidates(items: &[Item], direct: Vec<Direct>) -> Vec<Candidate<'
         match legs.get_mut(&key) {
             Some(seen) => {
                 seen.copies += 1;
-                if seen.leg.provisional && (!leg.provisional || leg.recording.is_some()) {
+                let told = |leg: &Leg| leg.recording.as_ref().map(|recording| recording.ms);
+                if seen.leg.provisional && (!leg.provisional || told(&leg) > told(&seen.leg)) {
                     (seen.leg, seen.node) = (leg, node);
                 }
             }

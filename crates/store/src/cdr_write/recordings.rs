@@ -1,7 +1,7 @@
 //! The recordings of a batch's legs, in the transaction that stores the legs: neither is there without the other.
 //!
-//! FreeSWITCH tells of a recording twice: when the file is closed, and in the leg's CDR, which has the last word. They come in
-//! any order, and either may never come.
+//! FreeSWITCH tells of a recording three times: when the file is opened, when it is closed, and in the leg's CDR, which has the
+//! last word. They come in any order, and each may never come.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -39,8 +39,14 @@ pub(super) async fn rows(tx: &mut Transaction, legs: &[&Candidate<'_>]) -> Resul
             &c.provisional,
         ],
     )
-    .await
-    .map(drop)
+    .await?;
+    let open = || legs.iter().filter(|it| it.leg.provisional && it.leg.recording.is_some());
+    let uuids: Vec<&str> = open().map(|it| it.leg.leg_uuid.as_str()).collect();
+    if !uuids.is_empty() {
+        let starts: Vec<Timestamp> = open().map(|it| it.leg.start_time).collect();
+        tx.execute(TELL, &[&uuids, &starts]).await?;
+    }
+    Ok(())
 }
 
 #[derive(Default)]
@@ -87,6 +93,11 @@ impl<'a> Columns<'a> {
         self.provisional.push(leg.provisional);
     }
 }
+
+/// The row of a leg that goes on was written at its answer.
+pub(crate) const TELL: &str = "UPDATE voip.cdr c SET recorded = true
+      FROM unnest($1::text[], $2::timestamptz[]) AS r (leg_uuid, start_time)
+     WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.provisional AND NOT c.recorded";
 
 /// A file is one recording, however often its leg is told of. The retention is that of the policy at call time.
 ///

@@ -232,12 +232,18 @@ fn kept(row: &Row) -> Result<Kept> {
 macro_rules! select {
     () => {
         "SELECT id, file_path, state, file_size, sha256, extract(epoch FROM now() - created_at)::int8 AS age_s
-            FROM voip.recordings "
+            FROM voip.recordings r "
     };
 }
 
-pub(crate) const TO_FINISH: &str =
-    concat!(select!(), "WHERE node = $1 AND state = 'recording' ORDER BY id LIMIT $2");
+/// But those that go on: of a provisional leg that has not ended, and told of at the beginning only.
+pub(crate) const TO_FINISH: &str = concat!(
+    select!(),
+    "WHERE node = $1 AND state = 'recording'
+        AND NOT (provisional AND record_end_time = record_start_time AND EXISTS (SELECT FROM voip.cdr c
+            WHERE c.leg_uuid = r.leg_uuid AND c.start_time = r.start_time AND c.provisional AND c.end_time IS NULL))
+      ORDER BY id LIMIT $2"
+);
 
 /// Each half has its index.
 pub(crate) const TO_CHECK: &str = concat!(

@@ -16,6 +16,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::audit::{self, Actor, shown};
 use crate::page::{Page, TimeCursor, limits};
+use crate::search::Pattern;
 use crate::tenant;
 use crate::transaction::Transaction;
 use crate::{Error, Result, Scope, Store};
@@ -86,9 +87,11 @@ pub struct RecordingFilter {
     /// The leg started before this time.
     pub to: Option<Timestamp>,
     /// `caller_id_number`.
-    pub caller: Option<String>,
+    pub caller: Option<Pattern>,
     /// `destination_number`.
-    pub destination: Option<String>,
+    pub destination: Option<Pattern>,
+    /// `inbound`, `outbound` or `internal`.
+    pub direction: Option<String>,
     /// The queue's name, without domain.
     pub queue: Option<String>,
     /// The agent's user name, without domain.
@@ -126,15 +129,17 @@ impl Store {
         {
             (domain_id, domain) = (Some(row.try_get(0)?), None);
         }
-        let values: [(&(dyn ToSql + Sync), Type); 16] = [
+        let [(caller, caller_like), (destination, destination_like)] = [&filter.caller, &filter.destination]
+            .map(|pattern| pattern.as_ref().map_or((None, None), exact_or_like));
+        let values: [(&(dyn ToSql + Sync), Type); 19] = [
             (&domain_id, Type::INT4),
             (&filter.from, Type::TIMESTAMPTZ),
             (&filter.to, Type::TIMESTAMPTZ),
             (&after_start, Type::TIMESTAMPTZ),
             (&after_id, Type::INT8),
             (&filter.uuid, Type::TEXT),
-            (&filter.caller, Type::TEXT),
-            (&filter.destination, Type::TEXT),
+            (&caller, Type::TEXT),
+            (&destination, Type::TEXT),
             (&filter.queue, Type::TEXT),
             (&filter.agent, Type::TEXT),
             (&domain, Type::TEXT),
@@ -143,6 +148,9 @@ impl Store {
             (&filter.duration_max, Type::INT4),
             (&filter.legal_hold, Type::BOOL),
             (&rows_max, Type::INT8),
+            (&caller_like, Type::TEXT),
+            (&destination_like, Type::TEXT),
+            (&filter.direction, Type::TEXT),
         ];
         let sql = if filter.uuid.is_some() { LIST_OF_CALL } else { LIST };
         let rows = tx.search(sql, &values).await?;
@@ -262,6 +270,17 @@ macro_rules! columns {
 }
 
 /// As in `cdr_read`: planned with its values, so an absent filter costs nothing; `start_time <= $4` is for the index.
+/// A text to compare with, which has its index; or what LIKE takes, which is looked at along the list.
+fn exact_or_like(pattern: &Pattern) -> (Option<String>, Option<String>) {
+    let plain = |text: &str| text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    match pattern {
+        Pattern::Is(text) => (Some(text.clone()), None),
+        Pattern::Begins(text) => (None, Some(format!("{}%", plain(text)))),
+        Pattern::Ends(text) => (None, Some(format!("%{}", plain(text)))),
+        Pattern::Holds(text) => (None, Some(format!("%{}%", plain(text)))),
+    }
+}
+
 macro_rules! filtered {
     () => {
         " AND ($1::int4 IS NULL OR r.domain_id = $1)
@@ -271,7 +290,8 @@ macro_rules! filtered {
           AND ($9::text IS NULL OR r.queue = $9) AND ($10::text IS NULL OR r.agent = $10)
           AND ($11::text IS NULL OR r.domain = lower($11)) AND ($12::text IS NULL OR r.state = $12)
           AND ($13::int4 IS NULL OR r.duration >= $13) AND ($14::int4 IS NULL OR r.duration <= $14)
-          AND ($15::bool IS NULL OR r.legal_hold = $15)
+          AND ($15::bool IS NULL OR r.legal_hold = $15) AND ($17::text IS NULL OR r.caller_id_number LIKE $17)
+          AND ($18::text IS NULL OR r.destination_number LIKE $18) AND ($19::text IS NULL OR r.direction = $19)
         ORDER BY r.start_time DESC, r.id DESC LIMIT $16"
     };
 }

@@ -1,6 +1,6 @@
 //! Calls found by one of their legs. The list is in the order of the rows that stand for calls; a condition on any leg has
-//! its index on legs. So the legs are asked first: are they few, their calls are all there is to look at; are they
-//! many and in the order of time, the newest of them decide the page.
+//! its index on legs. So the legs are asked first, a few and then more: are they all, their calls are all there is to look at;
+//! are they in the order of time and reach far enough, the newest of them decide the page.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,12 @@ use super::sql::{Sql, Value};
 use crate::Result;
 use crate::transaction::Transaction;
 
-/// Legs that are looked up to find their calls, for one index.
-const LEGS_MAX: i64 = 2_500;
+/// Legs of one index that are looked at: a page of somebody's calls is among the first few.
+pub(super) const LEGS_FEW: i64 = 300;
+/// Who has more of them than this in [`CALL_SPAN`](super::list::CALL_SPAN) is met soon by walking the list.
+pub(super) const LEGS_MANY: i64 = 2_500;
+/// Where the rest of the filter leaves few of the calls: still faster than the list, which would be walked for each of them.
+pub(super) const LEGS_MOST: i64 = 20_000;
 
 /// The calls of the legs that fulfil a condition.
 pub(super) struct Candidates {
@@ -45,6 +49,7 @@ pub(super) async fn find(
     tenancy: &Tenancy,
     filter: &CdrFilter,
     walk: Walk,
+    legs_max: i64,
 ) -> Result<Option<Candidates>> {
     let mut best: Option<Candidates> = None;
     for (index, Wanted { condition, not }) in filter.conditions.iter().enumerate() {
@@ -52,7 +57,7 @@ pub(super) async fn find(
         if *not || probes.is_empty() {
             continue;
         }
-        let found = ask(tx, tenancy, filter, walk, index, &probes).await?;
+        let found = ask(tx, tenancy, filter, walk, index, &probes, legs_max).await?;
         let better = match (&best, found.known) {
             (None, _) | (_, Known::All) => true,
             (Some(best), Known::Beyond(_)) => best.known == Known::Some,
@@ -126,12 +131,13 @@ async fn ask(
     walk: Walk,
     condition: usize,
     probes: &[Probe],
+    legs_max: i64,
 ) -> Result<Candidates> {
     let mut calls = BTreeMap::new();
     let mut span = (Timestamp::MAX, Timestamp::MIN);
     let mut known = Known::All;
     for probe in probes {
-        let sql = statement(tenancy, filter, walk, probe);
+        let sql = statement(tenancy, filter, walk, probe, legs_max);
         let rows = tx.search(sql.text(), &sql.params()).await?;
         let mut own = (Timestamp::MAX, Timestamp::MIN);
         for row in &rows {
@@ -140,13 +146,20 @@ async fn ask(
             own = (own.0.min(start), own.1.max(start));
         }
         span = (span.0.min(own.0), span.1.max(own.1));
-        if rows.len() == usize::try_from(LEGS_MAX).unwrap_or(usize::MAX) {
+        if rows.len() == usize::try_from(legs_max).unwrap_or(usize::MAX) {
             known = known.and(probe, own, walk.ascending);
         }
     }
     let mut rest = filter.clone();
     rest.conditions.remove(condition);
     Ok(Candidates { rest, calls, span, known })
+}
+
+impl Candidates {
+    /// How many of the calls have a leg that starts beyond `time`, in the direction of the list.
+    pub(super) fn beyond(&self, time: Timestamp, ascending: bool) -> usize {
+        self.calls.values().filter(|start| if ascending { **start < time } else { **start > time }).count()
+    }
 }
 
 impl Known {
@@ -164,7 +177,7 @@ impl Known {
     }
 }
 
-fn statement(tenancy: &Tenancy, filter: &CdrFilter, walk: Walk, probe: &Probe) -> Sql {
+fn statement(tenancy: &Tenancy, filter: &CdrFilter, walk: Walk, probe: &Probe, legs_max: i64) -> Sql {
     let mut sql = Sql::new("SELECT call_uuid, start_time FROM voip.cdr WHERE (");
     push_condition(&mut sql, Subject::Leg, &probe.condition);
     sql.push(")").push(probe.rows);
@@ -181,7 +194,7 @@ fn statement(tenancy: &Tenancy, filter: &CdrFilter, walk: Walk, probe: &Probe) -
     if probe.in_order {
         sql.push(if walk.ascending { " ORDER BY start_time" } else { " ORDER BY start_time DESC" });
     }
-    sql.push(" LIMIT ").value(Value::Big(LEGS_MAX));
+    sql.push(" LIMIT ").value(Value::Big(legs_max));
     sql
 }
 
@@ -197,5 +210,5 @@ pub(super) fn statements(
     walk: Walk,
     condition: &Condition,
 ) -> Vec<Sql> {
-    probes(condition).iter().map(|probe| statement(tenancy, filter, walk, probe)).collect()
+    probes(condition).iter().map(|probe| statement(tenancy, filter, walk, probe, LEGS_FEW)).collect()
 }

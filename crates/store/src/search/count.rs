@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::calls::push_candidates;
-use super::candidates::{self, Candidates, Known};
+use super::candidates::{self, Candidates, Known, LEGS_MANY};
 use super::conditions::{Subject, Tenancy, push_filter};
 use super::filter::CdrFilter;
 use super::page::{Count, CountOf, PageOf, Walk};
@@ -20,7 +20,7 @@ pub(super) async fn of(
 ) -> Result<Count> {
     let everything = Walk::of(&PageOf::default())?;
     let found = match subject {
-        Subject::Call => candidates::find(tx, tenancy, filter, everything).await?,
+        Subject::Call => candidates::find(tx, tenancy, filter, everything, LEGS_MANY).await?,
         Subject::Leg => None,
     };
     // Few enough to count, whatever was asked.

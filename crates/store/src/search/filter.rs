@@ -149,4 +149,15 @@ impl Condition {
             Self::Number(..) | Self::Time(..) => false,
         }
     }
+
+    /// Whether its index has the calls in the order of what is looked for, not of their start.
+    pub(crate) fn is_sorted_by_value(&self) -> bool {
+        matches!(
+            self,
+            Self::Text(
+                Column::Caller | Column::Dialled | Column::Name,
+                Pattern::Begins(_) | Pattern::Ends(_)
+            )
+        )
+    }
 }

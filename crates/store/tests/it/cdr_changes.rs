@@ -40,7 +40,7 @@ async fn a_commit_that_comes_late_is_not_jumped_over() {
     let (seen, next, _) = read(store, Scope::Platform, Some(&next)).await;
     assert_eq!(seen, ["early", "late"]);
     assert_eq!(read(store, Scope::Platform, Some(&next)).await.0, [""; 0]);
-    for foreign in ["x", "1", "1.", ".1", "-1.1"] {
+    for foreign in ["x", "1", "1-", "-1", "-1-1", "1795815526173486.7"] {
         let bad = store.cdr_changes(Scope::Platform, None, 3, Some(foreign)).await;
         assert!(matches!(bad, Err(Error::Invalid { field: "after", .. })), "{foreign}");
     }
@@ -98,24 +98,28 @@ async fn a_leg_comes_again_when_it_changes_and_to_its_tenant_only() {
     let mut theirs = leg("theirs", None, start);
     theirs.domain = Some(B.to_owned());
     let orphan = leg("child", Some("root"), start);
-    store
-        .commit_cdr_batch(&[leg_item(1, provisional), leg_item(2, theirs), leg_item(3, orphan)])
-        .await
-        .unwrap();
+    let late = leg("leaf", Some("branch"), start);
+    let batch = [leg_item(1, provisional), leg_item(2, theirs), leg_item(3, orphan), leg_item(4, late)];
+    store.commit_cdr_batch(&batch).await.unwrap();
     let (a, b) = (Scope::Tenant(fixture.domain_id(A).await), Scope::Tenant(fixture.domain_id(B).await));
     let (seen, next, _) = read(store, a, None).await;
-    assert_eq!(seen, ["answered", "child"]);
+    assert_eq!(seen, ["answered", "child", "leaf"]);
     assert_eq!(read(store, b, None).await.0, ["theirs"]);
-    // The true row, the same again (which changes nothing), and the root that takes its child.
+    // The true row, and the same again, which changes nothing; the root its child was filed under before, which changes nothing of
+    // the child; and a branch that files its leaf under another call.
     let batch = [
-        leg_item(4, leg("answered", None, start)),
         leg_item(5, leg("answered", None, start)),
-        leg_item(6, leg("root", None, start)),
+        leg_item(6, leg("answered", None, start)),
+        leg_item(7, leg("root", None, start)),
+        leg_item(8, leg("branch", Some("trunk"), start)),
     ];
     store.commit_cdr_batch(&batch).await.unwrap();
-    let (mut seen, next, _) = read(store, a, Some(&next)).await;
+    let (mut seen, next, more) = read(store, a, Some(&next)).await;
+    assert!(more);
+    let (rest, next, _) = read(store, a, Some(&next)).await;
+    seen.extend(rest);
     seen.sort();
-    assert_eq!(seen, ["answered", "child", "root"]);
+    assert_eq!(seen, ["answered", "branch", "leaf", "root"]);
     store.commit_cdr_batch(&batch).await.unwrap();
     assert_eq!(read(store, a, Some(&next)).await.0, [""; 0]);
 }

@@ -6,6 +6,7 @@ use model::Recording;
 use store::audit::Actor;
 use store::recordings::keep::{FileState, Kept};
 use store::recordings::{Access, RecordingFilter};
+use store::search::Pattern;
 use store::{Error, Scope, Store};
 
 use crate::common::{A, B, Fixture, at, leg, leg_item};
@@ -179,6 +180,45 @@ async fn a_recording_that_has_ended_is_there_without_its_cdr_and_in_whichever_or
 }
 
 #[tokio::test]
+async fn a_recording_is_there_from_its_beginning_and_finished_when_its_node_died() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let store = &fixture.store;
+    let cdr = recorded("call", A, "2026-11-22T12:00:00Z", 61_500);
+    let stop = stopped(&cdr, 61_500);
+    let mut start = stop.clone();
+    start.recording.as_mut().unwrap().ms = None;
+    start.recording.as_mut().unwrap().bytes = None;
+    let answered = model::Leg { recorded: false, recording: None, ..stop.clone() };
+    let commit = async |seq: u64, legs: &[&model::Leg]| {
+        let items: Vec<_> = (seq..).zip(legs).map(|(seq, leg)| leg_item(seq, (*leg).clone())).collect();
+        store.commit_cdr_batch(&items).await.unwrap();
+    };
+    let unfinished = async || store.recordings_to_finish("n1", 10).await.unwrap().len();
+    let superuser = fixture.superuser().await;
+    let shown = async || {
+        let sql = "SELECT c.recorded, r.state, r.duration FROM voip.cdr c JOIN voip.recordings r USING (leg_uuid, start_time)";
+        let row = superuser.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, bool>(0), row.get::<_, String>(1), row.get::<_, Option<i32>>(2))
+    };
+
+    commit(1, &[&answered]).await;
+    commit(2, &[&start]).await;
+    assert_eq!(shown().await, (true, "recording".to_owned(), None));
+    assert_eq!(unfinished().await, 0, "it goes on");
+    superuser.batch_execute("UPDATE voip.cdr SET last_seen = now() - interval '1 hour'").await.unwrap();
+    assert_eq!(store.close_unseen_legs().await.unwrap(), 1);
+    assert_eq!(unfinished().await, 1, "what there is, is measured");
+
+    // In one batch and in any order the end is what is known of it; a beginning that comes late says nothing new.
+    superuser.batch_execute("DELETE FROM voip.recordings; DELETE FROM voip.cdr").await.unwrap();
+    commit(3, &[&answered, &stop, &start]).await;
+    assert_eq!(shown().await, (true, "recording".to_owned(), Some(61)));
+    commit(6, &[&start]).await;
+    assert_eq!(shown().await, (true, "recording".to_owned(), Some(61)));
+    assert_eq!(unfinished().await, 1);
+}
+
+#[tokio::test]
 async fn filters_pages_and_tenants() {
     let fixture = testkit::or_skip!(Fixture::seeded().await);
     let store = &fixture.store;
@@ -200,8 +240,12 @@ async fn filters_pages_and_tenants() {
         (RecordingFilter { uuid: text("none"), ..filter() }, vec![]),
         (RecordingFilter { from: Some(at("2026-11-22T13:00:00Z")), ..filter() }, vec!["three", "two"]),
         (RecordingFilter { to: Some(at("2026-11-22T13:00:00Z")), ..filter() }, vec!["one"]),
-        (RecordingFilter { caller: text("1003"), ..filter() }, vec!["two"]),
-        (RecordingFilter { destination: text("8001"), ..filter() }, vec!["one"]),
+        (RecordingFilter { caller: Some(Pattern::Is("1003".into())), ..filter() }, vec!["two"]),
+        (RecordingFilter { caller: Some(Pattern::Ends("03".into())), ..filter() }, vec!["two"]),
+        (RecordingFilter { caller: Some(Pattern::Begins("_00".into())), ..filter() }, vec![]),
+        (RecordingFilter { destination: Some(Pattern::Is("8001".into())), ..filter() }, vec!["one"]),
+        (RecordingFilter { destination: Some(Pattern::Begins("80".into())), ..filter() }, vec!["one"]),
+        (RecordingFilter { direction: text("outbound"), ..filter() }, vec![]),
         (RecordingFilter { queue: text("Support_L1"), ..filter() }, vec!["one"]),
         (RecordingFilter { agent: text("1002"), ..filter() }, vec!["one"]),
         (RecordingFilter { domain: text("B.Example"), ..filter() }, vec!["three"]),

@@ -180,8 +180,9 @@ async fn ranges_domains_and_users_are_a_tenants_own() {
     assert!(calls(store, Scope::Tenant(i32::MAX), &CdrFilter::default()).await.is_empty());
 }
 
-/// Agents with a few legs, with thousands in a few days, and with thousands over months: a page found by way of the
-/// legs is the page found by walking the list, forwards and backwards.
+/// Agents with a few legs, with thousands in a few days, and with thousands over months; a rest of the filter that leaves a third
+/// of their calls, four, or none; what an index has in the order of its value: whichever way finds the page, it is the
+/// page of the list, forwards and backwards.
 #[tokio::test]
 async fn many_legs_or_few_show_the_same_calls() {
     let fixture = testkit::or_skip!(Fixture::seeded().await);
@@ -191,47 +192,55 @@ async fn many_legs_or_few_show_the_same_calls() {
         .batch_execute(
             "SELECT voip.ensure_cdr_partition('2026-01-15 00:00+00'::timestamptz + n * interval '1 month') FROM generate_series(0, 6) n;
              INSERT INTO voip.cdr (leg_uuid, start_time, call_uuid, head, source, provisional, domain_id, direction, leg_direction,
-                    duration, billsec, recorded, node)
+                    destination_number, duration, billsec, hangup_cause_q850, recorded, node)
              SELECT 'c' || n, '2026-01-01 00:00+00'::timestamptz + n * interval '10 minutes', 'c' || n, true, 'freeswitch', false,
-                    1, 'internal', 'inbound', n % 3, 1, false, 'n1' FROM generate_series(1, 20000) n;
+                    1, 'internal', 'inbound', n * 7919 % 10007, n % 3, 1, n % 5000, false, 'n1' FROM generate_series(1, 20000) n;
              INSERT INTO voip.cdr (leg_uuid, start_time, call_uuid, head, source, provisional, domain_id, direction, leg_direction,
                     duration, billsec, recorded, node, agent)
              SELECT agent || n, '2026-01-01 00:00+00'::timestamptz + n * interval '10 minutes 1 second', 'c' || n, false, 'freeswitch',
                     false, 1, 'internal', 'outbound', 1, 1, false, 'n1', agent
-               FROM generate_series(1, 20000) n, (VALUES ('rare', 997, 0), ('often', 3, 0), ('dense', 1, 17000)) a (agent, each, first)
+               FROM generate_series(1, 20000) n, (VALUES ('rare', 997, 0), ('often', 3, 0), ('dense', 1, 17000), ('all', 1, 0)) a (agent, each, first)
               WHERE n % each = 0 AND n > first;
              ANALYZE voip.cdr",
         )
         .await
         .unwrap();
-    let base = at("2026-01-01T00:00:00Z");
-    for (agent, each, first) in [("rare", 997, 0), ("often", 3, 0), ("dense", 1, 17_000)] {
-        // Of a third of the calls, newest first.
-        let expected: Vec<String> = (1..=20_000)
-            .rev()
-            .filter(|n| n % each == 0 && *n > first && n % 3 == 0)
-            .map(|n| format!("c{n}"))
-            .collect();
-        let mut filter = with(is(Column::Agent, agent));
-        filter.conditions.extend(with(Condition::Number(Number::Duration, Compare::AtMost, 0)).conditions);
-        let middle = base + SignedDuration::from_mins(10 * 18_500);
-        let cursor = format!("{}.0", middle.as_microsecond());
-        for (cursor, expected) in [
-            (None, expected.iter().take(7).cloned().collect::<Vec<_>>()),
-            (
-                Some(Cursor::After(cursor.clone())),
-                expected.iter().filter(|call| number(call) < 18_500).take(7).cloned().collect(),
-            ),
-            (Some(Cursor::Before(cursor)), {
-                let newer: Vec<_> = expected.iter().filter(|call| number(call) >= 18_500).cloned().collect();
-                newer[newer.len().saturating_sub(7)..].to_vec()
-            }),
-        ] {
-            let page = PageOf { limit: 7, cursor, heads_only: true, ..PageOf::default() };
-            let listed = store.calls(Scope::Platform, &filter, &page).await.unwrap();
-            let found: Vec<_> = listed.items.into_iter().map(|call| call.facts.call_uuid).collect();
-            assert_eq!(found, expected, "{agent}: {page:?}");
-        }
+    let third = || Condition::Number(Number::Duration, Compare::AtMost, 0);
+    let four = || Condition::Number(Number::Q850, Compare::Is, 0);
+    let none = || Condition::Number(Number::Q850, Compare::AtLeast, 5_000);
+    for (agent, each, first) in [("rare", 997, 0), ("often", 3, 0), ("dense", 1, 17_000), ("all", 1, 0)] {
+        let theirs = |n: i64| n % each == 0 && n > first;
+        let filter = |rest: Condition| {
+            let mut filter = with(is(Column::Agent, agent));
+            filter.conditions.extend(with(rest).conditions);
+            filter
+        };
+        shows(store, filter(third()), |n| theirs(n) && n % 3 == 0).await;
+        shows(store, filter(four()), |n| theirs(n) && n % 5_000 == 0).await;
+        shows(store, filter(none()), |_| false).await;
+    }
+    for start in ["1", "12", "1234"] {
+        let dialled = |n: i64| (n * 7_919 % 10_007).to_string();
+        shows(store, with(begins(Column::Dialled, start)), |n| dialled(n).starts_with(start)).await;
+        shows(store, with(ends(Column::Dialled, start)), |n| dialled(n).ends_with(start)).await;
+    }
+}
+
+/// The newest, and those before and after the middle, are the calls that `fulfils` names.
+async fn shows(store: &Store, filter: CdrFilter, fulfils: impl Fn(i64) -> bool) {
+    let expected: Vec<i64> = (1..=20_000).rev().filter(|n| fulfils(*n)).collect();
+    let middle = at("2026-01-01T00:00:00Z") + SignedDuration::from_mins(10 * 18_500);
+    let cursor = format!("{}.0", middle.as_microsecond());
+    let (newer, older): (Vec<i64>, Vec<i64>) = expected.iter().partition(|n| **n >= 18_500);
+    for (cursor, expected) in [
+        (None, &expected[..expected.len().min(7)]),
+        (Some(Cursor::After(cursor.clone())), &older[..older.len().min(7)]),
+        (Some(Cursor::Before(cursor)), &newer[newer.len().saturating_sub(7)..]),
+    ] {
+        let page = PageOf { limit: 7, cursor, heads_only: true, ..PageOf::default() };
+        let listed = store.calls(Scope::Platform, &filter, &page).await.unwrap();
+        let found: Vec<i64> = listed.items.iter().map(|call| number(&call.facts.call_uuid)).collect();
+        assert_eq!(found, expected, "{filter:?}: {page:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
-use model::Direction;
+use model::call::Status;
 use store::search::{CONDITIONS_MAX, CdrFilter, Column, Compare, Condition, Number, Pattern, Time, Wanted};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -154,9 +154,17 @@ fn wanted(name: &str, kind: &Kind, value: &str, not: bool, zone: &TimeZone) -> R
     Ok(Wanted { condition, not })
 }
 
-fn pattern(name: &str, column: Column, value: &str) -> Result<Pattern, Problem> {
-    if column == Column::Direction && Direction::from_name(value).is_none() {
-        return Err(Problem::parameter(name, "is 'inbound', 'outbound' or 'internal'"));
+/// A text with a `*` at its beginning or its end, or without; of a column with a few values, one of these.
+pub(crate) fn pattern(name: &str, column: Column, value: &str) -> Result<Pattern, Problem> {
+    let known: &[&str] = match column {
+        Column::Direction => &["inbound", "outbound", "internal"],
+        Column::HangupBy => &["caller", "callee", "system"],
+        Column::Source => &["freeswitch", "kamailio", "media-double"],
+        Column::Status => &Status::ALL.map(Status::as_str),
+        _ => &[],
+    };
+    if !known.is_empty() && !known.contains(&value) {
+        return Err(Problem::parameter(name, format!("is one of {}", known.join(", "))));
     }
     let wrong = |what: &str| Problem::parameter(name, what);
     let (mut text, mut begins, mut ends) = (String::new(), false, false);
@@ -237,9 +245,16 @@ mod tests {
         assert_eq!(of("dialled", r"\*97"), Ok(Pattern::Is(text("*97"))), "a feature code");
         assert_eq!(of("dialled", r"\*9*"), Ok(Pattern::Begins(text("*9"))));
         assert_eq!(of("dialled", r"\*"), Ok(Pattern::Is(text("*"))));
-        for (name, value) in
-            [("caller", "1*2"), ("caller", "*"), ("caller", "*1*"), ("caller", ""), ("direction", "up")]
-        {
+        for (name, value) in [
+            ("caller", "1*2"),
+            ("caller", "*"),
+            ("caller", "*1*"),
+            ("caller", ""),
+            ("direction", "up"),
+            ("status", "gone"),
+            ("hangup_by", "me"),
+            ("source", "x"),
+        ] {
             assert_eq!(of(name, value), Err(text(name)), "{value}");
         }
     }

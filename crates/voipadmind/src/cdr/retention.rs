@@ -15,6 +15,7 @@ use crate::provisioning::{Request, to_the_end};
 /// How long the calls of a tenant are to be kept.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Retention)]
 pub struct Wanted {
     /// The tenant's domain; left out or null: all that have no rule of their own.
     domain: Option<String>,

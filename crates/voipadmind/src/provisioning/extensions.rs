@@ -24,6 +24,7 @@ const PASSWORD_BYTES_MAX: usize = 128;
 /// An extension as it shall be; PUT replaces all of it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Extension)]
 pub struct Wanted {
     /// The tenant's domain: needed from platform keys.
     domain: Option<String>,

@@ -18,6 +18,7 @@ use crate::http::problem::Problem;
 /// A queue as it shall be. Times are in seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Queue)]
 pub struct Wanted {
     /// The tenant's domain: needed from platform keys.
     domain: Option<String>,

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::audit::Actor;
 use store::recordings::{Recording, RecordingFilter, STATES};
+use store::search::Column;
 use store::{Scope, Store};
 
 use super::Recordings;
 use super::media::{self, Asked};
-use crate::cdr::filters::{time, zone};
+use crate::cdr::filters::{pattern, time, zone};
 use crate::cdr::search::{json, move_times};
 use crate::http::caller::{Access, Caller};
 use crate::http::input::{Json as Body, Query, page_items};
@@ -30,8 +31,12 @@ pub struct Filters {
     uuid: Option<String>,
     from: Option<String>,
     to: Option<String>,
+    /// A number, or with a `*` at its end or its beginning: `0891*`.
     caller: Option<String>,
+    /// As `caller`.
     destination: Option<String>,
+    /// `inbound`, `outbound` or `internal`.
+    direction: Option<String>,
     /// The queue's name, without domain.
     queue: Option<String>,
     /// The agent's user name, without domain.
@@ -66,6 +71,7 @@ pub struct Zone {
 /// What may be changed of a recording.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Hold)]
 pub struct Wanted {
     /// Retention leaves it alone until this is false again.
     legal_hold: bool,
@@ -176,14 +182,20 @@ fn filter(asked: &Filters, zone: &TimeZone) -> Result<RecordingFilter, Problem> 
     if asked.state.as_ref().is_some_and(|state| !known(state)) {
         return Err(Problem::parameter("state", format!("is one of {}", STATES.join(", "))));
     }
+    if asked.direction.as_deref().is_some_and(|direction| model::Direction::from_name(direction).is_none()) {
+        return Err(Problem::parameter("direction", "is 'inbound', 'outbound' or 'internal'"));
+    }
+    let number =
+        |field, text: Option<&str>| text.map(|text| pattern(field, Column::Caller, text)).transpose();
     let truth =
         |text: &str| text.parse().map_err(|_| Problem::parameter("legal_hold", "is 'true' or 'false'"));
     Ok(RecordingFilter {
         uuid: asked.uuid.clone(),
         from: asked.from.as_deref().map(|t| time("from", t, zone)).transpose()?,
         to: asked.to.as_deref().map(|t| time("to", t, zone)).transpose()?,
-        caller: asked.caller.clone(),
-        destination: asked.destination.clone(),
+        caller: number("caller", asked.caller.as_deref())?,
+        destination: number("destination", asked.destination.as_deref())?,
+        direction: asked.direction.clone(),
         queue: asked.queue.clone(),
         agent: asked.agent.clone(),
         domain: asked.domain.clone(),

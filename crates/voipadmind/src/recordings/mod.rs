@@ -3,7 +3,7 @@
 //! In: rows made with their legs (`store::recordings`), files under `<dir>/<node>/YYYY/MM/DD/`, of this node and, copied by
 //! rsync, of the peer. Out: `GET /api/recordings`, the audio, and states that say what is not as it should be.
 //! Never: a file opened or deleted outside of those trees ([`tree`]), audio given out that the audit log does not know
-//! ([`media`]), or a file deleted that is under legal hold ([`keeper`]).
+//! ([`media`]) or that is not what was recorded ([`verified`]), or a file deleted that is under legal hold ([`keeper`]).
 
 pub mod http;
 pub mod keeper;
@@ -13,6 +13,7 @@ pub mod peer;
 mod range;
 mod stream;
 mod tree;
+mod verified;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use crate::config;
 use peer::Peer;
 use tree::Trees;
+use verified::Verified;
 
 /// Audio streams at once, of people and of the peer alike: each holds a file, a connection and up to three pieces.
 const STREAMS_AT_ONCE_MAX: usize = 128;
@@ -35,6 +37,7 @@ struct Shared {
     trees: Trees,
     peer: Option<Peer>,
     streams: Arc<Semaphore>,
+    verified: Verified,
     /// Of this node's own, as last counted.
     missing: AtomicU64,
     changed: AtomicU64,
@@ -47,6 +50,7 @@ impl Recordings {
             trees: Trees::below(&config.dir),
             peer: config.peer.as_ref().map(Peer::new),
             streams: Arc::new(Semaphore::new(STREAMS_AT_ONCE_MAX)),
+            verified: Verified::default(),
             missing: AtomicU64::new(0),
             changed: AtomicU64::new(0),
         }))

@@ -27,8 +27,8 @@ use crate::http::engines::EngineDoor;
 use crate::http::problem::Problem;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Until the peer's answer begins: it opens a file.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until the peer's answer begins: it opens a file, and reads it once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const USER: &str = "peer";
 
 /// The other node, as this one asks it.
@@ -52,16 +52,18 @@ impl Peer {
         }
     }
 
-    /// A part of the file that is `size` bytes long here and there; `None` where the peer has no such file.
+    /// A part of the file that is `size` bytes long and has this entity tag; `None` where the peer has no such file.
     pub(super) async fn fetch(
         &self,
         node: &str,
         path: &str,
         part: Part,
         size: u64,
+        etag: &str,
     ) -> io::Result<Option<BoxStream<'static, io::Result<Bytes>>>> {
         let mut request = Request::get(format!("{}/peer/recordings/{node}/{path}", self.url))
-            .header(header::AUTHORIZATION, &self.authorization);
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::IF_MATCH, etag);
         if let Part::Bytes { first, last } = part {
             request = request.header(header::RANGE, format!("bytes={first}-{last}"));
         }
@@ -92,16 +94,17 @@ pub fn door(config: &config::Recordings) -> Option<EngineDoor> {
     Some(EngineDoor::new(&who))
 }
 
-/// `GET /peer/recordings/{node}/{path}`: a file of either tree on this node's own disk. Who may hear it, and that it is
-/// known who did, is the asking node's duty.
+/// `GET /peer/recordings/{node}/{path}`: a file of either tree on this node's own disk, if it is the one of the `If-Match` (RFC
+/// 9110, section 13.1.1). Who may hear it, and that it is known who did, is the asking node's duty.
 pub async fn serve(
     State(recordings): State<Recordings>,
     Path((node, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let place = media::place(&recordings)?;
-    let Some((file, size)) = media::open(&recordings, &node, &path).await? else {
-        return Err(Problem::not_found("file"));
+    let etag = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some((file, size)) = media::open(&recordings, &node, &path, etag).await? else {
+        return Err(Problem::not_found("file: none, or not the one of If-Match"));
     };
     let part = Part::asked(&headers, None, size);
     let (first, length) = part.span(size);

@@ -1,7 +1,7 @@
 //! Calls that go on, known from answer on: FreeSWITCH's event socket tells which of its channels were answered, and which
-//! recording has ended.
+//! recording has begun or ended.
 //!
-//! In: `CHANNEL_ANSWER`, `RECORD_STOP`, and every half minute the list of channels. Out: documents of open legs, which go the way
+//! In: `CHANNEL_ANSWER`, `RECORD_START`, `RECORD_STOP`, and every half minute the list of channels. Out: documents of open legs, which go the way
 //! of all documents ([`Intake`]) and become provisional rows, and the time each was last seen. The CDR replaces such a row when
 //! it comes; a leg that nobody has seen for three lists is closed as `NODE_FAILURE` at the time it was last seen, by whichever
 //! node is there to do it. An event that is missed costs nothing: the next list has its channel, the CDR its recording.
@@ -82,8 +82,8 @@ impl Watch {
 
     async fn follow_connection(&self, connected: &mut bool) -> Result<()> {
         let mut socket = self.connect().await?;
-        // Its end a call's CDR tells, and that of its recording too. But a recording is there without that.
-        socket.command("event json CHANNEL_ANSWER RECORD_STOP").await?;
+        // Its end a call's CDR tells, and its recording too. But a recording is there without that, and from its first second.
+        socket.command("event json CHANNEL_ANSWER RECORD_START RECORD_STOP").await?;
         *connected = true;
         tracing::info!("following FreeSWITCH's open calls");
         self.resync.notify_one();
