@@ -26,13 +26,13 @@ pub enum Stop {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Story {
-    /// When the caller entered his (last) queue. Whole seconds.
+    /// When the caller entered his (last) queue. Where only mod_callcenter's second is known, the latest it can mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_joined: Option<Timestamp>,
-    /// When an agent took the caller. Whole seconds.
+    /// When an agent took the caller. A whole second where the document tells no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_answered: Option<Timestamp>,
-    /// When the caller left the queue without an agent. Whole seconds.
+    /// When the caller left the queue without an agent. A whole second where the document tells no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_left: Option<Timestamp>,
     /// When the leg was first connected to another one.

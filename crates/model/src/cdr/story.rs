@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::document::Application;
 use super::interpret::{Reading, timestamp};
@@ -28,6 +28,10 @@ pub(super) const APPLICATIONS: [&str; 15] = [
     "directory",
 ];
 
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// Around a second of mod_callcenter, which takes it a moment after the thing itself, by a clock that ticks every 20 ms.
+const AROUND_SECOND_MS: std::ops::Range<i128> = -1_000..1_100;
+
 /// Holds told of one leg.
 const HOLDS_MAX: usize = 8;
 
@@ -40,10 +44,11 @@ impl Reading<'_> {
         let last = runs.iter().filter_map(Run::stop).next_back();
         let dialled = self.text(&var.originate_disposition);
         let mut story = Story {
-            queue_joined: epoch(&var.cc_queue_joined_epoch),
-            queue_answered: epoch(&var.cc_queue_answered_epoch),
-            queue_left: epoch(&var.cc_queue_canceled_epoch),
-            bridged: self.bridged(),
+            queue_joined: epoch(&var.cc_queue_joined_epoch).map(|second| joined(second, leg, &runs)),
+            queue_answered: epoch(&var.cc_queue_answered_epoch)
+                .map(|second| exact(second, self.bridges()).unwrap_or(second)),
+            queue_left: epoch(&var.cc_queue_canceled_epoch).map(|second| left(second, leg, &runs)),
+            bridged: self.bridges().min(),
             stop: last,
             dial_cause: dialled.filter(|cause| last == Some(Stop::Dial) && cause != "SUCCESS"),
             ended_by: self.far_end().then_some(match leg.leg_direction {
@@ -63,12 +68,12 @@ impl Reading<'_> {
         self.value(&self.document.variables.sip_hangup_disposition).is_some_and(|it| it.starts_with("recv_"))
     }
 
-    /// When the leg was first connected, in whichever of its profiles.
-    fn bridged(&self) -> Option<Timestamp> {
+    /// When the leg was connected, in each of its profiles.
+    fn bridges(&self) -> impl Iterator<Item = Timestamp> {
         let of_profiles =
             self.document.callflow.0.iter().filter_map(|it| timestamp(it.times.bridged.as_deref()?));
         let variable = self.value(&self.document.variables.bridge_uepoch).and_then(|it| timestamp(&it));
-        of_profiles.chain(variable).min()
+        of_profiles.chain(variable)
     }
 
     /// An attended transfer names the leg of the consultation, a call that does not know of this one.
@@ -176,6 +181,28 @@ fn end(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Ev
     }
     let who = party.filter(|_| story.ended_by.is_some());
     Some(Event::new(time, EventKind::HungUp, who, leg.hangup_cause.as_deref()))
+}
+
+/// When the caller was in the queue. An agent is rung for a caller who is; otherwise nothing is counted that may not have been.
+fn joined(second: Timestamp, leg: &Leg, runs: &[Run<'_>]) -> Timestamp {
+    let entered = runs.iter().filter(|run| run.stop() == Some(Stop::Queue)).filter_map(|run| run.time);
+    exact(second, entered).unwrap_or_else(|| {
+        let latest = second + SECOND;
+        let rung = leg.start_time.clamp(second, latest);
+        if leg.leg_direction == LegDirection::Outbound { rung } else { latest }
+    })
+}
+
+/// When the caller left the queue: the dialplan took him to the next place, or he was gone.
+fn left(second: Timestamp, leg: &Leg, runs: &[Run<'_>]) -> Timestamp {
+    let since = runs.iter().rposition(|run| run.stop() == Some(Stop::Queue)).map_or(0, |at| at + 1);
+    let next = runs[since..].iter().filter_map(|run| run.time).chain(leg.end_time);
+    exact(second, next).unwrap_or(second)
+}
+
+/// mod_callcenter tells the second in which something was done: the time at which the document tells the same.
+fn exact(second: Timestamp, mut times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+    times.find(|at| AROUND_SECOND_MS.contains(&at.duration_since(second).as_millis()))
 }
 
 /// An application that was run.

@@ -17,16 +17,16 @@ type Written = (&'static str, [&'static str; 3], [&'static str; 2], [i64; 2], [u
 #[rustfmt::skip]
 const CALLS: [Written; 12] = [
     ("41b495aa-4786-46cb-a6ab-d12822a8704a", ["internal", "answered", "system"], ["", ""], [0, 9], [4, 10]),
-    ("55f7d839-c11a-4cb3-8a54-e64a5a52cdc5", ["internal", "answered", "callee"], ["Support_L1", "1002"], [0, 1], [3, 8]),
+    ("55f7d839-c11a-4cb3-8a54-e64a5a52cdc5", ["internal", "answered", "callee"], ["Support_L1", "1002"], [0, 0], [3, 8]),
     ("ce9d6568-4645-4a7f-ab58-2d8d1165c90f", ["internal", "answered", "caller"], ["", ""], [-1, 6], [1, 3]),
-    ("2851040e-9e5c-4c88-8f36-a1d8790f46cf", ["internal", "answered", "caller"], ["", ""], [0, 1], [2, 6]),
+    ("2851040e-9e5c-4c88-8f36-a1d8790f46cf", ["internal", "answered", "caller"], ["", ""], [0, 0], [2, 6]),
     ("ivq-a", ["inbound", "answered", "callee"], ["Support_L1", "1004"], [30, 60], [4, 11]),
     ("lo-a", ["internal", "voicemail", "caller"], ["", ""], [-1, -1], [4, 5]),
-    ("983effd7-f3fe-4f82-af89-ffaace3e715a", ["internal", "answered", "caller"], ["Support_L1", "1003"], [0, 1], [3, 8]),
+    ("983effd7-f3fe-4f82-af89-ffaace3e715a", ["internal", "answered", "caller"], ["Support_L1", "1003"], [0, 0], [3, 8]),
     ("seq-a", ["internal", "answered", "callee"], ["", ""], [12, 30], [3, 6]),
     ("36816932-e9fd-4496-8d93-2596a6cd898e", ["internal", "voicemail", "caller"], ["", ""], [-1, -1], [1, 3]),
-    ("387cb8cc-3292-4325-94d7-eab93882bea7", ["internal", "answered", "caller"], ["", ""], [0, 5], [2, 4]),
-    ("1ddaeeef-4f8e-4d65-8330-c392af5a5aab", ["internal", "missed", "system"], ["", ""], [3, -1], [2, 4]),
+    ("387cb8cc-3292-4325-94d7-eab93882bea7", ["internal", "answered", "caller"], ["", ""], [0, 4], [2, 4]),
+    ("1ddaeeef-4f8e-4d65-8330-c392af5a5aab", ["internal", "missed", "system"], ["", ""], [2, -1], [2, 4]),
     ("26ceb677-5334-4231-80bd-2601c333526b", ["internal", "abandoned", "caller"], ["Support_L1", ""], [6, -1], [2, 5]),
 ];
 
