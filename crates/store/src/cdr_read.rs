@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use model::LegDirection;
 use model::call::{Event, HangupBy, Moment, TimelineLeg, timeline};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,7 +48,7 @@ pub struct CallFacts {
     pub hangup_cause: Option<String>,
     /// The queue's name, without domain.
     pub queue: Option<String>,
-    /// The agent's user name, without domain.
+    /// The agent's user name, without domain: of a call who answered it, of a leg whose it is.
     pub agent: Option<String>,
     /// The leg's SIP `Call-ID`.
     pub sip_call_id: Option<String>,
@@ -257,10 +256,7 @@ impl LegRow {
     }
 
     fn of_timeline(&self) -> TimelineLeg<'_> {
-        let called = self.facts.agent.as_deref().or(self.facts.destination_number.as_deref());
-        let inbound = self.leg_direction == LegDirection::Inbound.as_str();
-        let party = if inbound { self.facts.caller_id_number.as_deref() } else { called };
-        TimelineLeg { leg_uuid: &self.leg_uuid, party, events: &self.events }
+        TimelineLeg { leg_uuid: &self.leg_uuid, events: &self.events }
     }
 }
 

@@ -181,6 +181,17 @@ impl CallLeg {
         self.answer_time.filter(|_| phone && connected)
     }
 
+    /// The agent whose phone it is.
+    fn agent(&self) -> Option<&String> {
+        self.facts.agent.as_ref().filter(|_| !self.facts.story.member)
+    }
+
+    /// The agent who answered the caller whose leg it is.
+    fn answered_by(&self) -> Option<&String> {
+        let caller = self.facts.story.member || self.leg_direction == LegDirection::Inbound;
+        self.facts.agent.as_ref().filter(|_| caller)
+    }
+
     fn own_status(&self) -> Option<Status> {
         if self.answered().is_some() || self.facts.story.bridged.is_some() && !self.facts.story.loopback {
             return Some(Status::Answered);
@@ -196,11 +207,8 @@ impl CallLeg {
             Some(Stop::Service) => return Some(Status::Answered),
             _ if self.end_time.is_none() => return None,
             Some(Stop::Queue | Stop::Menu) => {
-                return Some(if story.ended_by == Some(HangupBy::Caller) {
-                    Status::Abandoned
-                } else {
-                    Status::Missed
-                });
+                // Whichever way the leg was set up, it is the waiting person's.
+                return Some(if story.ended_by.is_some() { Status::Abandoned } else { Status::Missed });
             }
             Some(Stop::Dial) | None => {}
         }
@@ -224,7 +232,7 @@ impl Summary {
     pub fn of_leg(leg: &CallLeg) -> Self {
         let call = Call { root: leg, has_root: true, legs: vec![leg] };
         Self {
-            agent: leg.facts.agent.clone(),
+            agent: leg.agent().cloned(),
             status: leg.own_status(),
             hangup_by: leg.facts.story.ended_by.filter(|_| leg.end_time.is_some()),
             ..call.summary()
@@ -293,15 +301,9 @@ impl<'a> Call<'a> {
     }
 
     fn agent(&self) -> Option<String> {
-        let answered = self
-            .persons()
-            .filter(|(leg, _)| leg.facts.agent.is_some())
-            .max_by_key(|(leg, at)| (*at, &leg.leg_uuid));
-        let of_root = || {
-            let caller = self.root.leg_direction == LegDirection::Inbound;
-            self.root.facts.agent.clone().filter(|_| caller)
-        };
-        answered.and_then(|(leg, _)| leg.facts.agent.clone()).or_else(of_root)
+        let agents = self.persons().filter_map(|(leg, at)| Some((at, &leg.leg_uuid, leg.agent()?)));
+        let last = agents.max().map(|(.., agent)| agent);
+        last.or_else(|| self.legs.iter().find_map(|leg| leg.answered_by())).cloned()
     }
 
     /// From when to when the caller waited.
@@ -312,13 +314,16 @@ impl<'a> Call<'a> {
         if let Some(joined) = stories().filter_map(|story| story.queue_joined).min() {
             // Whoever answered before, he did not answer the queue.
             let after = |at: &Timestamp| joined.duration_since(*at).as_millis() <= i128::from(TOGETHER_MS);
-            let agents = self.persons().filter(|(leg, _)| leg.facts.agent.is_some()).map(|(_, at)| at);
+            let agents = self.persons().filter(|(leg, _)| leg.agent().is_some()).map(|(_, at)| at);
+            // The waiting person's own phone does not answer him.
+            let others = self.persons().filter(|(leg, _)| !leg.facts.story.member).map(|(_, at)| at);
+            let others = others.chain(self.talked_to_absent());
             let left = agents
                 .filter(after)
                 .min()
                 .or_else(|| stories().filter_map(|story| story.queue_answered).find(after))
                 .or_else(|| stories().filter_map(|story| story.queue_left).find(after))
-                .or_else(|| answers().filter(after).min());
+                .or_else(|| others.filter(after).min());
             // A leg of an agent who did not answer says nothing of the caller's end.
             let given_up = || root.end_time.filter(|_| root.leg_direction == LegDirection::Inbound);
             return Some((joined, left.or_else(given_up)?.max(joined)));

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::assembly::place;
-use crate::{Leg, LegDirection, cdr};
+use crate::{Leg, cdr};
 use written::{CALLS, Written};
 
 fn fixtures() -> PathBuf {
@@ -66,10 +66,7 @@ fn told(legs: &[Leg], summary: &Summary) -> Vec<String> {
 }
 
 fn timeline_leg(leg: &Leg) -> TimelineLeg<'_> {
-    let called = leg.agent.as_deref().or(leg.destination_number.as_deref());
-    let party =
-        if leg.leg_direction == LegDirection::Inbound { leg.caller_id_number.as_deref() } else { called };
-    TimelineLeg { leg_uuid: &leg.leg_uuid, party, events: &leg.story.events }
+    TimelineLeg { leg_uuid: &leg.leg_uuid, events: &leg.story.events }
 }
 
 #[test]
@@ -130,6 +127,33 @@ fn a_leg_tells_of_itself() {
     ] {
         assert_eq!(seen[leg], expected, "{leg}");
     }
+}
+
+/// A caller's side of a queue names the agent who answered it: the agent it is not.
+#[test]
+fn who_was_called_and_then_queued_is_no_agent() {
+    let legs: Vec<Leg> = CALLS.iter().flat_map(Written::legs).collect();
+    let leg = |uuid: &str| legs.iter().find(|leg| leg.leg_uuid == uuid).unwrap();
+    for (uuid, agent) in [("btq-b", None), ("btq-x", Some("1003")), ("ctc-a", None), ("ctc-x", Some("1003"))]
+    {
+        assert_eq!(Summary::of_leg(&CallLeg::of(leg(uuid))).agent.as_deref(), agent, "{uuid}");
+    }
+    // The agent's leg has not come: the call is his all the same. 1005 was queued for 10.220 s of 40.300 s.
+    let root = leg("ctc-a");
+    let summary = Summary::of_call("ctc-a", &[CallLeg::of(root)]).unwrap();
+    assert_eq!(
+        (summary.agent.as_deref(), summary.wait_seconds, summary.talk_seconds),
+        (Some("1003"), Some(10), Some(30))
+    );
+    let lines = told(&[root.clone()], &summary);
+    assert_eq!(
+        lines[3..],
+        [
+            "09:50:02.540000 queued - Support_L1 ctc-a",
+            "09:50:12.760000 answered 1003 - ctc-a",
+            "09:50:42.800000 hung_up 1005 NORMAL_CLEARING ctc-a"
+        ]
+    );
 }
 
 #[test]

@@ -43,11 +43,13 @@ impl Reading<'_> {
         let runs = self.applications();
         let last = runs.iter().filter_map(Run::stop).next_back();
         let dialled = self.text(&var.originate_disposition);
+        let member = self.value(&var.cc_side).map_or(leg.agent.is_some(), |side| side != "agent");
         let mut story = Story {
-            queue_joined: epoch(&var.cc_queue_joined_epoch).map(|second| joined(second, leg, &runs)),
+            queue_joined: epoch(&var.cc_queue_joined_epoch).map(|second| joined(second, leg, member, &runs)),
             queue_answered: epoch(&var.cc_queue_answered_epoch)
                 .map(|second| exact(second, self.bridges()).unwrap_or(second)),
             queue_left: epoch(&var.cc_queue_canceled_epoch).map(|second| left(second, leg, &runs)),
+            member,
             bridged: self.bridges().min(),
             stop: last,
             dial_cause: dialled.filter(|cause| last == Some(Stop::Dial) && cause != "SUCCESS"),
@@ -98,7 +100,8 @@ impl Reading<'_> {
     fn events(&self, leg: &Leg, story: &Story, runs: &[Run<'_>]) -> Vec<Event> {
         let caller = leg.leg_direction == LegDirection::Inbound;
         let (number, dialled) = (leg.caller_id_number.as_deref(), leg.destination_number.as_deref());
-        let party = if caller { number } else { leg.agent.as_deref().or(dialled) };
+        let agent = leg.agent.as_deref().filter(|_| !story.member);
+        let party = if caller { number } else { agent.or(dialled) };
         let mut events = Vec::new();
         if !story.loopback {
             let kind = if caller { EventKind::Dialled } else { EventKind::Offered };
@@ -111,7 +114,8 @@ impl Reading<'_> {
             events.push(Event::new(since, EventKind::Recorded, None, None));
         }
         if !story.loopback {
-            events.extend(self.answer(leg, story, caller, party));
+            events.extend(own_answer(leg, caller, party));
+            events.extend(self.others_answer(leg, story, caller));
             self.transfers(leg, party, &mut events);
             self.holds(party, &mut events);
             events.extend(end(leg, story, caller, party));
@@ -124,15 +128,15 @@ impl Reading<'_> {
         events
     }
 
-    /// A phone answered; or, told by the caller's leg, whoever it was connected to.
-    fn answer(&self, leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
-        if !caller {
-            return leg.answer_time.map(|at| Event::new(at, EventKind::Answered, party, None));
-        }
-        let user = self.text(&self.document.variables.dialed_user);
-        let who = leg.agent.clone().or(user);
-        let event = Event::new(story.bridged?, EventKind::Answered, who.as_deref(), None);
-        Some(event.with(leg.bleg_uuid.clone()))
+    /// Whoever a caller was connected to. A phone that was rung and then sent to a queue is a caller there.
+    fn others_answer(&self, leg: &Leg, story: &Story, caller: bool) -> Option<Event> {
+        let agent = leg.agent.clone();
+        let (who, at) = if caller {
+            (agent.or_else(|| self.text(&self.document.variables.dialed_user)), story.bridged)
+        } else {
+            (agent, self.bridges().max().filter(|_| story.member && leg.agent.is_some()))
+        };
+        Some(Event::new(at?, EventKind::Answered, who.as_deref(), None).with(leg.bleg_uuid.clone()))
     }
 
     /// A leg that was sent on has a new profile with another number; a leg that sent the other on says so.
@@ -172,6 +176,11 @@ impl Reading<'_> {
     }
 }
 
+fn own_answer(leg: &Leg, caller: bool, party: Option<&str>) -> Option<Event> {
+    let at = leg.answer_time.filter(|_| !caller)?;
+    Some(Event::new(at, EventKind::Answered, party, None))
+}
+
 /// How the leg ended. A phone that was rung in vain did not hang up.
 fn end(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
     let time = leg.end_time?;
@@ -184,12 +193,11 @@ fn end(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Ev
 }
 
 /// When the caller was in the queue. An agent is rung for a caller who is; otherwise nothing is counted that may not have been.
-fn joined(second: Timestamp, leg: &Leg, runs: &[Run<'_>]) -> Timestamp {
+fn joined(second: Timestamp, leg: &Leg, member: bool, runs: &[Run<'_>]) -> Timestamp {
     let entered = runs.iter().filter(|run| run.stop() == Some(Stop::Queue)).filter_map(|run| run.time);
     exact(second, entered).unwrap_or_else(|| {
         let latest = second + SECOND;
-        let rung = leg.start_time.clamp(second, latest);
-        if leg.leg_direction == LegDirection::Outbound { rung } else { latest }
+        if member { latest } else { leg.start_time.clamp(second, latest) }
     })
 }
 

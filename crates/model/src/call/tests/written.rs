@@ -31,7 +31,7 @@ const CALL: Written = Written {
     timeline: &[],
 };
 
-pub(super) const CALLS: [Written; 23] = [
+pub(super) const CALLS: [Written; 25] = [
     Written {
         files: &["busy.a_leg.json"],
         call: "39503e5f-2031-461c-9054-079ca6084315",
@@ -234,6 +234,27 @@ pub(super) const CALLS: [Written; 23] = [
         ],
         ..CALL
     },
+    // 1001 talks to 1002 until the platform sends 1002 into the queue (uuid_transfer -bleg), where 1003 answers him. 1002 talks
+    // for 40.400 s, the 10.170 s between included in which he waits.
+    Written {
+        files: &["bleg_to_queue"],
+        call: "btq-a",
+        queue: ["Support_L1", "1003"],
+        wait: Some(10),
+        talk: Some(30),
+        hangup_by: "callee",
+        timeline: &[
+            "09:50:00.000000 dialled 1001 1002 btq-a",
+            "09:50:00.050000 offered 1002 - btq-b",
+            "09:50:05.100000 answered 1002 - btq-b",
+            "09:50:15.200000 transferred - to_8001 btq-b",
+            "09:50:15.230000 queued - Support_L1 btq-b",
+            "09:50:15.330000 offered 1003 - btq-x",
+            "09:50:25.400000 answered 1003 - btq-x",
+            "09:50:45.500000 hung_up 1002 NORMAL_CLEARING btq-b",
+        ],
+        ..CALL
+    },
     // The caller of a queue sends the agent on to 1003, who is busy.
     Written {
         files: &["blind_transfer"],
@@ -252,6 +273,26 @@ pub(super) const CALLS: [Written; 23] = [
             "15:12:03.312343 offered 1003 - befcc3b7",
             "15:12:03.312343 unanswered 1003 busy befcc3b7",
             "15:12:03.312343 hung_up 1003 USER_BUSY acf21e37",
+        ],
+        ..CALL
+    },
+    // The platform calls 1005 and sends him into the queue (originate user/1005 8001 XML transfer): 10.160 s from joining to
+    // the answer of 1003, whose leg lasts 30.080 s from there.
+    Written {
+        files: &["click_to_call"],
+        call: "ctc-a",
+        queue: ["Support_L1", "1003"],
+        wait: Some(10),
+        talk: Some(30),
+        hangup_by: "callee",
+        timeline: &[
+            "09:50:00.000000 offered 1005 - ctc-a",
+            "09:50:02.500000 answered 1005 - ctc-a",
+            "09:50:02.510000 transferred - to_8001 ctc-a",
+            "09:50:02.540000 queued - Support_L1 ctc-a",
+            "09:50:02.640000 offered 1003 - ctc-x",
+            "09:50:12.700000 answered 1003 - ctc-x",
+            "09:50:42.800000 hung_up 1005 NORMAL_CLEARING ctc-a",
         ],
         ..CALL
     },
