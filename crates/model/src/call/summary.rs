@@ -33,7 +33,7 @@ pub enum Status {
     Rejected,
     /// It could not be connected: no such number, an error, a network.
     Failed,
-    /// Of a leg only: another phone of the same call answered first.
+    /// Of a leg: another phone of the same call answered first. Of a call only where no other leg of it is known (yet).
     Elsewhere,
 }
 
@@ -295,9 +295,7 @@ impl<'a> Call<'a> {
             leg.unanswered_status()
                 .filter(|it| matches!(it, Status::Voicemail | Status::Answered) && leg.answer_time.is_some())
         };
-        let status = self.legs.iter().find_map(taken).or_else(|| self.root.unanswered_status())?;
-        // Who lost a race tells that another one won it.
-        Some(if status == Status::Elsewhere { Status::Answered } else { status })
+        self.legs.iter().find_map(taken).or_else(|| self.root.unanswered_status())
     }
 
     fn agent(&self) -> Option<String> {

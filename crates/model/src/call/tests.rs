@@ -118,6 +118,7 @@ fn a_leg_tells_of_itself() {
     }
     for (leg, expected) in [
         ("7b0a98e4-0c7a-4b87-8e6f-5588649f0bed", (Some("elsewhere"), None)),
+        ("fr-b2", (Some("elsewhere"), None)),
         ("191e8615-4eb5-467d-b615-2a6a11d0744a", (Some("missed"), None)),
         ("33ce415a-1976-41d7-acd4-69d600b62cca", (Some("answered"), Some(7))),
         ("f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6", (Some("answered"), Some(7))),

@@ -114,7 +114,7 @@ impl Reading<'_> {
             events.push(Event::new(since, EventKind::Recorded, None, None));
         }
         if !story.loopback {
-            events.extend(own_answer(leg, caller, party));
+            events.extend(own_answer(leg, story, caller, party));
             events.extend(self.others_answer(leg, story, caller));
             self.transfers(leg, party, &mut events);
             self.holds(party, &mut events);
@@ -176,15 +176,21 @@ impl Reading<'_> {
     }
 }
 
-fn own_answer(leg: &Leg, caller: bool, party: Option<&str>) -> Option<Event> {
-    let at = leg.answer_time.filter(|_| !caller)?;
+/// Two phones may answer in one instant: one is hung up again, connected to nobody.
+fn lost_race(leg: &Leg, story: &Story) -> bool {
+    let connected = story.bridged.is_some() || leg.bleg_uuid.is_some();
+    !connected && Status::of_cause(leg.hangup_cause.as_deref()) == Status::Elsewhere
+}
+
+fn own_answer(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
+    let at = leg.answer_time.filter(|_| !caller && !lost_race(leg, story))?;
     Some(Event::new(at, EventKind::Answered, party, None))
 }
 
 /// How the leg ended. A phone that was rung in vain did not hang up.
 fn end(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
     let time = leg.end_time?;
-    if !caller && leg.answer_time.is_none() {
+    if !caller && (leg.answer_time.is_none() || lost_race(leg, story)) {
         let why = Status::of_cause(leg.hangup_cause.as_deref()).as_str();
         return Some(Event::new(time, EventKind::Unanswered, party, Some(why)));
     }

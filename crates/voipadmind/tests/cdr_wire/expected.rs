@@ -59,7 +59,7 @@ pub const EXPECTED_CALLS: &[ExpectedCall] = &[
      "dialled 1001 9196, answered echo, hung_up 1001 NORMAL_CLEARING"),
     ("4457b5f9-399a-4d7a-a2cb-307a58a7f3d4", ["answered", "", "", "caller"], [-1, 4], 1,
      "dialled 1001 9196, answered echo, hung_up 1001 NORMAL_CLEARING"),
-    ("8515b757-6836-488f-a3b7-94d3acbfa132", ["answered", "", "", ""], [-1, -1], 1,
+    ("8515b757-6836-488f-a3b7-94d3acbfa132", ["elsewhere", "", "", ""], [-1, -1], 1,
      "offered 1003, unanswered 1003 elsewhere"),
     ("541ce7c9-9a72-48e5-9083-87144a1b5e06", ["answered", "Support_L1", "1002", ""], [1, 5], 1,
      "offered 1002, answered 1002, hung_up NORMAL_CLEARING"),

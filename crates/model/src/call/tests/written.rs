@@ -31,7 +31,7 @@ const CALL: Written = Written {
     timeline: &[],
 };
 
-pub(super) const CALLS: [Written; 25] = [
+pub(super) const CALLS: [Written; 26] = [
     Written {
         files: &["busy.a_leg.json"],
         call: "39503e5f-2031-461c-9054-079ca6084315",
@@ -65,10 +65,11 @@ pub(super) const CALLS: [Written; 25] = [
         ],
         ..CALL
     },
-    // Its root is not among the captures: who lost a race tells that the call was answered, and no more.
+    // Its root is not among the captures, nor who won the race: that leg alone was not answered.
     Written {
         files: &["forked_lost_race.b_leg.json"],
         call: "8515b757-6836-488f-a3b7-94d3acbfa132",
+        status: "elsewhere",
         hangup_by: "",
         timeline: &[
             "09:59:43.231059 offered 1003 - 7b0a98e4",
@@ -273,6 +274,22 @@ pub(super) const CALLS: [Written; 25] = [
             "15:12:03.312343 offered 1003 - befcc3b7",
             "15:12:03.312343 unanswered 1003 busy befcc3b7",
             "15:12:03.312343 hung_up 1003 USER_BUSY acf21e37",
+        ],
+        ..CALL
+    },
+    // Two phones answer in one tick of the clock: 1003 loses.
+    Written {
+        files: &["both_answered"],
+        call: "fr-a",
+        wait: Some(3),
+        talk: Some(10),
+        timeline: &[
+            "09:50:00.000000 dialled 1001 7003 fr-a",
+            "09:50:00.050000 offered 1002 - fr-b1",
+            "09:50:00.050000 offered 1003 - fr-b2",
+            "09:50:03.100000 answered 1002 - fr-b1",
+            "09:50:03.100000 unanswered 1003 elsewhere fr-b2",
+            "09:50:13.120000 hung_up 1001 NORMAL_CLEARING fr-a",
         ],
         ..CALL
     },
