@@ -157,6 +157,21 @@ fn who_was_called_and_then_queued_is_no_agent() {
     );
 }
 
+/// `&voicemail(tandem default.local 1002)` without quotes around it: FreeSWITCH takes the first word alone.
+#[test]
+fn a_mailbox_that_was_not_named_is_not_the_profile() {
+    let file = std::fs::read(fixtures().join("calls/voicemail_ended_at_once.json")).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    for (data, mailbox) in
+        [("tandem", None), ("tandem pbx.test", None), ("tandem pbx.test 1002", Some("1002"))]
+    {
+        document[0]["app_log"]["applications"][1]["app_data"] = data.into();
+        let leg = cdr::parse(document[0].to_string().as_bytes(), None).unwrap();
+        let event = leg.story.events.iter().find(|event| event.kind == EventKind::Voicemail).unwrap();
+        assert_eq!(event.detail.as_deref(), mailbox, "{data}");
+    }
+}
+
 #[test]
 fn a_leg_s_events_and_a_call_s_moments_are_bounded() {
     let mut document: serde_json::Value = serde_json::from_slice(

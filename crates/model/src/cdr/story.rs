@@ -120,6 +120,10 @@ impl Reading<'_> {
             self.holds(party, &mut events);
             events.extend(end(leg, story, caller, party));
         }
+        if let Some(end) = leg.end_time {
+            // The end is told by a clock that ticks every 20 ms, what the dialplan ran by a finer one.
+            events.iter_mut().for_each(|event| event.time = event.time.min(end));
+        }
         events.sort_by_key(|event| (event.time, event.kind));
         if let Some(first_dropped) = events.len().checked_sub(EVENTS_PER_LEG_MAX) {
             // The end is what people look for.
@@ -259,7 +263,8 @@ impl<'a> Run<'a> {
             (_, None) => (EventKind::Recorded, None),
             (_, Some(Stop::Menu)) => (EventKind::Ivr, Some(name)),
             (_, Some(Stop::Queue)) => (EventKind::Queued, Some(name)),
-            (_, Some(Stop::Voicemail)) => (EventKind::Voicemail, self.data.split_ascii_whitespace().last()),
+            // `voicemail <profile> <domain> <mailbox>`.
+            (_, Some(Stop::Voicemail)) => (EventKind::Voicemail, self.data.split_ascii_whitespace().nth(2)),
             (_, Some(Stop::Dial)) => return None,
             (service, Some(Stop::Service)) => (EventKind::Answered, Some(service)),
         };

@@ -15,11 +15,12 @@ use crate::common::{Fixture, Random, leg_item};
 type Written = (&'static str, [&'static str; 3], [&'static str; 2], [i64; 2], [usize; 2]);
 
 #[rustfmt::skip]
-const CALLS: [Written; 15] = [
+const CALLS: [Written; 16] = [
     ("41b495aa-4786-46cb-a6ab-d12822a8704a", ["internal", "answered", "system"], ["", ""], [0, 9], [4, 10]),
     ("55f7d839-c11a-4cb3-8a54-e64a5a52cdc5", ["internal", "answered", "callee"], ["Support_L1", "1002"], [0, 0], [3, 8]),
     ("btq-a", ["internal", "answered", "callee"], ["Support_L1", "1003"], [10, 30], [3, 8]),
     ("fr-a", ["internal", "answered", "caller"], ["", ""], [3, 10], [3, 6]),
+    ("vml-a", ["internal", "voicemail", "system"], ["", ""], [-1, -1], [1, 3]),
     ("ctc-a", ["internal", "answered", "callee"], ["Support_L1", "1003"], [10, 30], [2, 7]),
     ("ce9d6568-4645-4a7f-ab58-2d8d1165c90f", ["internal", "answered", "caller"], ["", ""], [-1, 6], [1, 3]),
     ("2851040e-9e5c-4c88-8f36-a1d8790f46cf", ["internal", "answered", "caller"], ["", ""], [0, 0], [2, 6]),

@@ -31,7 +31,7 @@ const CALL: Written = Written {
     timeline: &[],
 };
 
-pub(super) const CALLS: [Written; 26] = [
+pub(super) const CALLS: [Written; 27] = [
     Written {
         files: &["busy.a_leg.json"],
         call: "39503e5f-2031-461c-9054-079ca6084315",
@@ -420,6 +420,19 @@ pub(super) const CALLS: [Written; 26] = [
             "15:11:50.953013 dialled 1001 7000 36816932",
             "15:11:50.976597 voicemail - 1002 36816932",
             "15:11:57.013017 hung_up 1001 NORMAL_CLEARING 36816932",
+        ],
+        ..CALL
+    },
+    // The mailbox gives up at once: by the finer clock 1.2 ms after the end.
+    Written {
+        files: &["voicemail_ended_at_once"],
+        call: "vml-a",
+        status: "voicemail",
+        hangup_by: "system",
+        timeline: &[
+            "09:50:00.000000 dialled 1001 7000 vml-a",
+            "09:50:00.040000 voicemail - 1002 vml-a",
+            "09:50:00.040000 hung_up - NORMAL_CLEARING vml-a",
         ],
         ..CALL
     },
