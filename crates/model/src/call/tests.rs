@@ -146,7 +146,7 @@ fn who_was_called_and_then_queued_is_no_agent() {
         (summary.agent.as_deref(), summary.wait_seconds, summary.talk_seconds),
         (Some("1003"), Some(10), Some(30))
     );
-    let lines = told(&[root.clone()], &summary);
+    let lines = told(std::slice::from_ref(root), &summary);
     assert_eq!(
         lines[3..],
         [

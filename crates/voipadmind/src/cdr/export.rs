@@ -70,9 +70,9 @@ pub async fn stream(
     let filter = filters::take(&mut params, &zone)?;
     filters::nothing_left(&params)?;
     // The legs of every call of a year are read only for who asks for it.
-    let of_head_alone = view == View::Calls && !fields.are_named();
+    let with_legs = view == View::Legs || fields.are_named();
     let in_csv =
-        |name: &&str| !NOT_IN_CSV.contains(name) && !(of_head_alone && CALL_FIELDS_OF_LEGS.contains(name));
+        |name: &&str| !NOT_IN_CSV.contains(name) && (with_legs || !CALL_FIELDS_OF_LEGS.contains(name));
     let columns: Vec<&'static str> =
         fields.names(known).into_iter().filter(|name| format == Format::Ndjson || in_csv(name)).collect();
     if columns.is_empty() {
