@@ -132,7 +132,7 @@ pub struct Leg {
     pub hangup_cause_q850: Option<i16>,
     /// The queue's name, without its domain.
     pub queue: Option<String>,
-    /// The agent's user name, without its domain.
+    /// The agent's user name, without its domain: whose leg it is, or who answered it in a queue (`Story::member`).
     pub agent: Option<String>,
     /// The trunk it came from, went to, or was meant for: the gateway's name in FreeSWITCH, else what Kamailio looked up.
     pub trunk: Option<String>,

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use model::LegDirection;
 use model::call::{Event, HangupBy, Moment, TimelineLeg, timeline};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,7 +48,7 @@ pub struct CallFacts {
     pub hangup_cause: Option<String>,
     /// The queue's name, without domain.
     pub queue: Option<String>,
-    /// The agent's user name, without domain.
+    /// The agent's user name, without domain: of a call who answered it, of a leg whose it is.
     pub agent: Option<String>,
     /// The leg's SIP `Call-ID`.
     pub sip_call_id: Option<String>,
@@ -71,11 +70,15 @@ pub struct Call {
     /// Of the root leg; of the earliest leg while the root has not arrived.
     #[serde(flatten)]
     pub facts: CallFacts,
+    /// The true row of a leg has not come yet.
+    pub provisional: bool,
+    /// A recording was made on a leg.
+    pub recorded: bool,
     /// The recordings of all its legs.
     pub recordings: Vec<RecordingRef>,
     /// What happened, in time order: 200 at most.
     pub events: Vec<Moment>,
-    /// Its legs in the order they started. In the one that stands for the call direction, queue, agent, status, seconds and
+    /// Its legs: the one that stands for the call, then the others in the order they started. In the one that stands for the call direction, queue, agent, status, seconds and
     /// who hung up are the call's.
     pub legs: Vec<LegRow>,
     #[serde(skip)]
@@ -148,10 +151,15 @@ pub const CALL_FIELDS: &[&str] = &[
     "wait_seconds",
     "talk_seconds",
     "trunk",
+    "provisional",
+    "recorded",
     "recordings",
     "events",
     "legs",
 ];
+
+/// Those of them that only a call with its legs has right ([`PageOf::heads_only`](crate::search::PageOf::heads_only)).
+pub const CALL_FIELDS_OF_LEGS: &[&str] = &["provisional", "recorded", "recordings", "events", "legs"];
 
 /// The names of a [`LegRow`]'s fields, as they are serialised.
 pub const LEG_FIELDS: &[&str] = &[
@@ -188,12 +196,22 @@ pub const LEG_FIELDS: &[&str] = &[
 ];
 
 impl Call {
-    /// Without its legs, recordings and events.
+    /// Without what its legs tell.
     pub(crate) fn of_head(head: LegRow) -> Self {
-        Self { id: head.id, facts: head.facts, recordings: Vec::new(), events: Vec::new(), legs: Vec::new() }
+        Self {
+            id: head.id,
+            facts: head.facts,
+            provisional: head.provisional,
+            recorded: head.recorded,
+            recordings: Vec::new(),
+            events: Vec::new(),
+            legs: Vec::new(),
+        }
     }
 
     fn tell(&mut self) {
+        self.provisional |= self.legs.iter().any(|leg| leg.provisional);
+        self.recorded |= self.legs.iter().any(|leg| leg.recorded);
         let legs: Vec<TimelineLeg<'_>> = self.legs.iter().map(LegRow::of_timeline).collect();
         self.events = timeline(&legs, self.facts.hangup_by.as_deref().and_then(HangupBy::from_name));
     }
@@ -257,10 +275,7 @@ impl LegRow {
     }
 
     fn of_timeline(&self) -> TimelineLeg<'_> {
-        let called = self.facts.agent.as_deref().or(self.facts.destination_number.as_deref());
-        let inbound = self.leg_direction == LegDirection::Inbound.as_str();
-        let party = if inbound { self.facts.caller_id_number.as_deref() } else { called };
-        TimelineLeg { leg_uuid: &self.leg_uuid, party, events: &self.events }
+        TimelineLeg { leg_uuid: &self.leg_uuid, events: &self.events }
     }
 }
 
@@ -335,7 +350,7 @@ pub(crate) const LEGS_OF_CALLS: &str = concat!(
     " FROM unnest($1::text[], $2::timestamptz[]) AS n (call_uuid, head_start) CROSS JOIN LATERAL (
         SELECT * FROM voip.cdr l WHERE l.call_uuid = n.call_uuid AND
             l.start_time BETWEEN n.head_start - interval '7 days' AND n.head_start + interval '7 days' OFFSET 0) c
-    ORDER BY c.start_time, c.id LIMIT $3"
+    ORDER BY NOT c.head, c.start_time, c.id LIMIT $3"
 );
 
 /// $1, $2: the keys of recorded legs.

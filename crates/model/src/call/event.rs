@@ -30,7 +30,7 @@ pub enum EventKind {
     Recorded,
     /// The caller entered the conference room in `detail`.
     Conference,
-    /// The mailbox in `detail` took the call.
+    /// The mailbox in `detail` took the call; without one the dialplan named none.
     Voicemail,
     /// `who` put the other side on hold, for as long as `detail` says.
     Held,

@@ -12,7 +12,7 @@ mod timeline;
 
 pub use event::{EVENTS_PER_LEG_MAX, Event, EventKind};
 pub use story::{Facts, Stop, Story};
-pub use summary::{CallLeg, HangupBy, LEGS_COUNTED_MAX, NODE_FAILURE, Status, Summary};
+pub use summary::{CallLeg, HangupBy, LEGS_COUNTED_MAX, NODE_FAILURE, Status, Summary, seconds_between};
 pub use timeline::{MOMENTS_PER_CALL_MAX, Moment, TimelineLeg, timeline};
 
 #[cfg(test)]

@@ -26,15 +26,18 @@ pub enum Stop {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Story {
-    /// When the caller entered his (last) queue. Whole seconds.
+    /// When the caller entered his (last) queue. Where only mod_callcenter's second is known, the latest it can mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_joined: Option<Timestamp>,
-    /// When an agent took the caller. Whole seconds.
+    /// When an agent took the caller. A whole second where the document tells no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_answered: Option<Timestamp>,
-    /// When the caller left the queue without an agent. Whole seconds.
+    /// When the caller left the queue without an agent. A whole second where the document tells no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_left: Option<Timestamp>,
+    /// A caller's side of a queue: the agent it names is the one who answered it, not who is at its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub member: bool,
     /// When the leg was first connected to another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridged: Option<Timestamp>,
@@ -66,7 +69,7 @@ pub struct Facts {
     /// The queue's name, without its domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
-    /// The agent's user name, without its domain.
+    /// The agent's user name, without its domain: whose leg it is, or of a [`member`](Story::member) who answered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The rest.

@@ -33,7 +33,7 @@ pub enum Status {
     Rejected,
     /// It could not be connected: no such number, an error, a network.
     Failed,
-    /// Of a leg only: another phone of the same call answered first.
+    /// Of a leg: another phone of the same call answered first. Of a call only where no other leg of it is known (yet).
     Elsewhere,
 }
 
@@ -144,11 +144,11 @@ pub struct Summary {
     pub agent: Option<String>,
     /// `None` while it goes on and no person has answered.
     pub status: Option<Status>,
-    /// Seconds in the queue until an agent took the call or the caller left; without a queue, from the start until a person
-    /// answered or the ringing ended. `None` where nobody was to answer.
+    /// Whole seconds ([`seconds_between`]) in the queue until an agent took the call or the caller left; without a queue, from
+    /// the start until a person answered or the ringing ended. `None` where nobody was to answer.
     pub wait_seconds: Option<i32>,
-    /// Seconds in which someone talked to the caller (or, after a transfer, to who took his place). Of an answered call that
-    /// has ended.
+    /// Seconds in which someone talked to the caller (or, after a transfer, to who took his place): the parts summed up to the
+    /// microsecond, then cut to whole seconds. Of an answered call that has ended.
     pub talk_seconds: Option<i32>,
     /// `None` while it goes on.
     pub hangup_by: Option<HangupBy>,
@@ -182,6 +182,17 @@ impl CallLeg {
         self.answer_time.filter(|_| phone && connected)
     }
 
+    /// The agent whose phone it is.
+    fn agent(&self) -> Option<&String> {
+        self.facts.agent.as_ref().filter(|_| !self.facts.story.member)
+    }
+
+    /// The agent who answered the caller whose leg it is.
+    fn answered_by(&self) -> Option<&String> {
+        let caller = self.facts.story.member || self.leg_direction == LegDirection::Inbound;
+        self.facts.agent.as_ref().filter(|_| caller)
+    }
+
     fn own_status(&self) -> Option<Status> {
         if self.answered().is_some() || self.facts.story.bridged.is_some() && !self.facts.story.loopback {
             return Some(Status::Answered);
@@ -197,11 +208,8 @@ impl CallLeg {
             Some(Stop::Service) => return Some(Status::Answered),
             _ if self.end_time.is_none() => return None,
             Some(Stop::Queue | Stop::Menu) => {
-                return Some(if story.ended_by == Some(HangupBy::Caller) {
-                    Status::Abandoned
-                } else {
-                    Status::Missed
-                });
+                // Whichever way the leg was set up, it is the waiting person's.
+                return Some(if story.ended_by.is_some() { Status::Abandoned } else { Status::Missed });
             }
             Some(Stop::Dial) | None => {}
         }
@@ -225,13 +233,16 @@ impl Summary {
     pub fn of_leg(leg: &CallLeg) -> Self {
         let call = Call { root: leg, has_root: true, legs: vec![leg] };
         Self {
-            agent: leg.facts.agent.clone(),
+            agent: leg.agent().cloned(),
             status: leg.own_status(),
             hangup_by: leg.facts.story.ended_by.filter(|_| leg.end_time.is_some()),
             ..call.summary()
         }
     }
 }
+
+/// From when to when.
+type Span = (Timestamp, Timestamp);
 
 /// The legs of one call: the root (or who stands for it), then the others as they started.
 struct Call<'a> {
@@ -243,6 +254,7 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn summary(&self) -> Summary {
         let status = self.status();
+        let waited = self.waited(status);
         Summary {
             direction: self
                 .legs
@@ -253,8 +265,8 @@ impl<'a> Call<'a> {
             queue: self.legs.iter().find_map(|leg| leg.facts.queue.clone()),
             agent: self.agent(),
             status,
-            wait_seconds: self.wait(status),
-            talk_seconds: self.talk().filter(|_| status == Some(Status::Answered)),
+            wait_seconds: waited.map(|(from, to)| seconds_between(from, to)),
+            talk_seconds: self.talk(waited).filter(|_| status == Some(Status::Answered)),
             hangup_by: self.end().and_then(|end| self.hangup_by(end)),
         }
     }
@@ -284,65 +296,67 @@ impl<'a> Call<'a> {
             leg.unanswered_status()
                 .filter(|it| matches!(it, Status::Voicemail | Status::Answered) && leg.answer_time.is_some())
         };
-        let status = self.legs.iter().find_map(taken).or_else(|| self.root.unanswered_status())?;
-        // Who lost a race tells that another one won it.
-        Some(if status == Status::Elsewhere { Status::Answered } else { status })
+        self.legs.iter().find_map(taken).or_else(|| self.root.unanswered_status())
     }
 
     fn agent(&self) -> Option<String> {
-        let answered = self
-            .persons()
-            .filter(|(leg, _)| leg.facts.agent.is_some())
-            .max_by_key(|(leg, at)| (*at, &leg.leg_uuid));
-        let of_root = || {
-            let caller = self.root.leg_direction == LegDirection::Inbound;
-            self.root.facts.agent.clone().filter(|_| caller)
-        };
-        answered.and_then(|(leg, _)| leg.facts.agent.clone()).or_else(of_root)
+        let agents = self.persons().filter_map(|(leg, at)| Some((at, &leg.leg_uuid, leg.agent()?)));
+        let last = agents.max().map(|(.., agent)| agent);
+        last.or_else(|| self.legs.iter().find_map(|leg| leg.answered_by())).cloned()
     }
 
-    fn wait(&self, status: Option<Status>) -> Option<i32> {
-        let first_answer = self
-            .persons()
-            .map(|(_, at)| at)
-            .chain(self.talked_to_absent())
-            .min()
-            .map(|at| at.max(self.root.start_time));
-        let story = &self.root.facts.story;
-        if let Some(joined) = self.legs.iter().filter_map(|leg| leg.facts.story.queue_joined).min() {
-            let left = story.queue_answered.or(story.queue_left).or(first_answer);
+    /// From when to when the caller waited.
+    fn waited(&self, status: Option<Status>) -> Option<Span> {
+        let root = self.root;
+        let answers = || self.persons().map(|(_, at)| at).chain(self.talked_to_absent());
+        let stories = || self.legs.iter().map(|leg| &leg.facts.story);
+        if let Some(joined) = stories().filter_map(|story| story.queue_joined).min() {
+            // Whoever answered before, he did not answer the queue.
+            let after = |at: &Timestamp| joined.duration_since(*at).as_millis() <= i128::from(TOGETHER_MS);
+            let agents = self.persons().filter(|(leg, _)| leg.agent().is_some()).map(|(_, at)| at);
+            // The waiting person's own phone does not answer him.
+            let others = self.persons().filter(|(leg, _)| !leg.facts.story.member).map(|(_, at)| at);
+            let others = others.chain(self.talked_to_absent());
+            let left = agents
+                .filter(after)
+                .min()
+                .or_else(|| stories().filter_map(|story| story.queue_answered).find(after))
+                .or_else(|| stories().filter_map(|story| story.queue_left).find(after))
+                .or_else(|| others.filter(after).min());
             // A leg of an agent who did not answer says nothing of the caller's end.
-            let given_up = || self.root.end_time.filter(|_| self.root.leg_direction == LegDirection::Inbound);
-            return Some(seconds(joined, left.or_else(given_up)?));
+            let given_up = || root.end_time.filter(|_| root.leg_direction == LegDirection::Inbound);
+            return Some((joined, left.or_else(given_up)?.max(joined)));
         }
-        if let Some(answer) = first_answer {
-            return Some(seconds(self.root.start_time, answer));
+        let start = root.start_time;
+        if let Some(answer) = answers().min() {
+            return Some((start, answer.max(start)));
         }
-        let rang = story.stop == Some(Stop::Dial) || self.root.leg_direction == LegDirection::Outbound;
+        let rang = root.facts.story.stop == Some(Stop::Dial) || root.leg_direction == LegDirection::Outbound;
         let given_up = matches!(status, Some(Status::Missed | Status::Busy | Status::Rejected));
-        self.root.end_time.filter(|_| rang && given_up).map(|end| seconds(self.root.start_time, end))
+        root.end_time.filter(|_| rang && given_up).map(|end| (start, end))
     }
 
-    /// `None` while someone still talks.
-    fn talk(&self) -> Option<i32> {
-        let mut spans: Vec<(i64, i64)> = Vec::new();
+    /// How long someone talked, the waiting of a caller who was sent on to a queue left out. `None` while someone still talks.
+    fn talk(&self, waited: Option<Span>) -> Option<i32> {
+        let mut spans: Vec<Span> = Vec::new();
         for (leg, answer) in self.persons() {
-            spans.push((answer.as_second(), leg.end_time?.as_second()));
+            spans.push((answer, leg.end_time?));
         }
         if let Some(bridged) = self.talked_to_absent() {
-            spans.push((bridged.as_second(), self.root.end_time?.as_second()));
+            spans.push((bridged, self.root.end_time?));
         }
         if spans.is_empty() {
-            let (answer, end) = (self.root.answer_time?, self.root.end_time?);
-            spans.push((answer.as_second(), end.as_second()));
+            spans.push((self.root.answer_time?, self.root.end_time?));
         }
         spans.sort_unstable();
-        let (mut total, mut until) = (0, i64::MIN);
+        let (mut total, mut until) = (0, Timestamp::MIN);
         for (from, to) in spans {
-            total += to.saturating_sub(from.max(until)).max(0);
+            let from = from.max(until);
+            let waiting = waited.map_or(0, |(since, left)| micros(from.max(since), to.min(left)));
+            total += micros(from, to) - waiting;
             until = until.max(to);
         }
-        Some(i32::try_from(total).unwrap_or(i32::MAX))
+        Some(whole_seconds(total))
     }
 
     /// When the last leg ended; `None` while one goes on.
@@ -367,7 +381,16 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Whole seconds of the clock, as FreeSWITCH counts; never negative.
-fn seconds(from: Timestamp, to: Timestamp) -> i32 {
-    i32::try_from(to.as_second().saturating_sub(from.as_second()).max(0)).unwrap_or(i32::MAX)
+/// The whole seconds between the two times: what is left of the last one is cut, so that a time's parts never make more than
+/// the whole. 0 where the second is the earlier one.
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> i32 {
+    whole_seconds(micros(from, to))
+}
+
+fn micros(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_microsecond().saturating_sub(from.as_microsecond()).max(0)
+}
+
+fn whole_seconds(micros: i64) -> i32 {
+    i32::try_from(micros / 1_000_000).unwrap_or(i32::MAX)
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::assembly::place;
-use crate::{Leg, LegDirection, cdr};
+use crate::{Leg, cdr};
 use written::{CALLS, Written};
 
 fn fixtures() -> PathBuf {
@@ -66,10 +66,7 @@ fn told(legs: &[Leg], summary: &Summary) -> Vec<String> {
 }
 
 fn timeline_leg(leg: &Leg) -> TimelineLeg<'_> {
-    let called = leg.agent.as_deref().or(leg.destination_number.as_deref());
-    let party =
-        if leg.leg_direction == LegDirection::Inbound { leg.caller_id_number.as_deref() } else { called };
-    TimelineLeg { leg_uuid: &leg.leg_uuid, party, events: &leg.story.events }
+    TimelineLeg { leg_uuid: &leg.leg_uuid, events: &leg.story.events }
 }
 
 #[test]
@@ -93,6 +90,22 @@ fn no_capture_and_no_shape_is_left_out() {
     assert_eq!(written, there);
 }
 
+#[test]
+fn nobody_waits_and_talks_longer_than_the_call_took() {
+    for call in CALLS {
+        let legs = call.legs();
+        let start = legs.iter().map(|leg| leg.start_time).min().unwrap();
+        let end = legs.iter().filter_map(|leg| leg.end_time).max().unwrap();
+        let parts = call.wait.unwrap_or(0) + call.talk.unwrap_or(0);
+        assert!(parts <= seconds_between(start, end), "{}", call.files[0]);
+    }
+    let at = |micros| jiff::Timestamp::from_microsecond(micros).unwrap();
+    // A direct call: 0.316 s of ringing over a border of seconds, 32.370 s in all.
+    assert_eq!(seconds_between(at(1_795_341_549_900_000), at(1_795_341_550_216_000)), 0);
+    assert_eq!(seconds_between(at(1_795_341_549_900_000), at(1_795_341_582_270_000)), 32);
+    assert_eq!(seconds_between(at(2_000_000), at(0)), 0);
+}
+
 /// A leg by itself tells of itself: what its row says while another stands for the call.
 #[test]
 fn a_leg_tells_of_itself() {
@@ -105,14 +118,57 @@ fn a_leg_tells_of_itself() {
     }
     for (leg, expected) in [
         ("7b0a98e4-0c7a-4b87-8e6f-5588649f0bed", (Some("elsewhere"), None)),
+        ("fr-b2", (Some("elsewhere"), None)),
         ("191e8615-4eb5-467d-b615-2a6a11d0744a", (Some("missed"), None)),
-        ("33ce415a-1976-41d7-acd4-69d600b62cca", (Some("answered"), Some(8))),
+        ("33ce415a-1976-41d7-acd4-69d600b62cca", (Some("answered"), Some(7))),
         ("f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6", (Some("answered"), Some(7))),
         ("26ceb677-5334-4231-80bd-2601c333526b", (Some("abandoned"), None)),
         ("befcc3b7-81b8-42e5-8563-5e608181881c", (Some("busy"), None)),
         ("lo-lb", (Some("voicemail"), None)),
     ] {
         assert_eq!(seen[leg], expected, "{leg}");
+    }
+}
+
+/// A caller's side of a queue names the agent who answered it: the agent it is not.
+#[test]
+fn who_was_called_and_then_queued_is_no_agent() {
+    let legs: Vec<Leg> = CALLS.iter().flat_map(Written::legs).collect();
+    let leg = |uuid: &str| legs.iter().find(|leg| leg.leg_uuid == uuid).unwrap();
+    for (uuid, agent) in [("btq-b", None), ("btq-x", Some("1003")), ("ctc-a", None), ("ctc-x", Some("1003"))]
+    {
+        assert_eq!(Summary::of_leg(&CallLeg::of(leg(uuid))).agent.as_deref(), agent, "{uuid}");
+    }
+    // The agent's leg has not come: the call is his all the same. 1005 was queued for 10.220 s of 40.300 s.
+    let root = leg("ctc-a");
+    let summary = Summary::of_call("ctc-a", &[CallLeg::of(root)]).unwrap();
+    assert_eq!(
+        (summary.agent.as_deref(), summary.wait_seconds, summary.talk_seconds),
+        (Some("1003"), Some(10), Some(30))
+    );
+    let lines = told(std::slice::from_ref(root), &summary);
+    assert_eq!(
+        lines[3..],
+        [
+            "09:50:02.540000 queued - Support_L1 ctc-a",
+            "09:50:12.760000 answered 1003 - ctc-a",
+            "09:50:42.800000 hung_up 1005 NORMAL_CLEARING ctc-a"
+        ]
+    );
+}
+
+/// `&voicemail(tandem default.local 1002)` without quotes around it: FreeSWITCH takes the first word alone.
+#[test]
+fn a_mailbox_that_was_not_named_is_not_the_profile() {
+    let file = std::fs::read(fixtures().join("calls/voicemail_ended_at_once.json")).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    for (data, mailbox) in
+        [("tandem", None), ("tandem pbx.test", None), ("tandem pbx.test 1002", Some("1002"))]
+    {
+        document[0]["app_log"]["applications"][1]["app_data"] = data.into();
+        let leg = cdr::parse(document[0].to_string().as_bytes(), None).unwrap();
+        let event = leg.story.events.iter().find(|event| event.kind == EventKind::Voicemail).unwrap();
+        assert_eq!(event.detail.as_deref(), mailbox, "{data}");
     }
 }
 

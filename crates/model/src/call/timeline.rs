@@ -17,10 +17,16 @@ pub const MOMENTS_PER_CALL_MAX: usize = 200;
 pub struct TimelineLeg<'a> {
     /// The leg.
     pub leg_uuid: &'a str,
-    /// The number or agent at its far end, as others call it.
-    pub party: Option<&'a str>,
     /// What happened on it.
     pub events: &'a [Event],
+}
+
+impl<'a> TimelineLeg<'a> {
+    /// Who is at its far end: who dialled on it, or was rung.
+    fn party(&self) -> Option<&'a str> {
+        let made = |event: &&Event| matches!(event.kind, EventKind::Dialled | EventKind::Offered);
+        self.events.iter().find(made)?.who.as_deref()
+    }
 }
 
 /// One line of a timeline.
@@ -40,7 +46,7 @@ pub struct Moment {
 
 /// The moments of a call's legs in time order. `hangup_by` is the call's.
 pub fn timeline(legs: &[TimelineLeg<'_>], hangup_by: Option<HangupBy>) -> Vec<Moment> {
-    let parties: BTreeMap<&str, Option<&str>> = legs.iter().map(|leg| (leg.leg_uuid, leg.party)).collect();
+    let parties: BTreeMap<&str, Option<&str>> = legs.iter().map(|leg| (leg.leg_uuid, leg.party())).collect();
     let told = legs.iter().flat_map(|leg| leg.events.iter().map(move |event| (leg, event)));
     let mut moments: Vec<Moment> = told
         .filter(|(_, event)| {

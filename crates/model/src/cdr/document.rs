@@ -56,6 +56,7 @@ members! {
         pub(super) cc_member_session_uuid: Text<'a> = "cc_member_session_uuid",
         pub(super) cc_queue: Text<'a> = "cc_queue",
         pub(super) cc_agent: Text<'a> = "cc_agent",
+        pub(super) cc_side: Text<'a> = "cc_side",
 
         pub(super) cc_queue_joined_epoch: Text<'a> = "cc_queue_joined_epoch",
         pub(super) cc_queue_answered_epoch: Text<'a> = "cc_queue_answered_epoch",

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::document::Application;
 use super::interpret::{Reading, timestamp};
@@ -28,6 +28,10 @@ pub(super) const APPLICATIONS: [&str; 15] = [
     "directory",
 ];
 
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// Around a second of mod_callcenter, which takes it a moment after the thing itself, by a clock that ticks every 20 ms.
+const AROUND_SECOND_MS: std::ops::Range<i128> = -1_000..1_100;
+
 /// Holds told of one leg.
 const HOLDS_MAX: usize = 8;
 
@@ -39,11 +43,14 @@ impl Reading<'_> {
         let runs = self.applications();
         let last = runs.iter().filter_map(Run::stop).next_back();
         let dialled = self.text(&var.originate_disposition);
+        let member = self.value(&var.cc_side).map_or(leg.agent.is_some(), |side| side != "agent");
         let mut story = Story {
-            queue_joined: epoch(&var.cc_queue_joined_epoch),
-            queue_answered: epoch(&var.cc_queue_answered_epoch),
-            queue_left: epoch(&var.cc_queue_canceled_epoch),
-            bridged: self.bridged(),
+            queue_joined: epoch(&var.cc_queue_joined_epoch).map(|second| joined(second, leg, member, &runs)),
+            queue_answered: epoch(&var.cc_queue_answered_epoch)
+                .map(|second| exact(second, self.bridges()).unwrap_or(second)),
+            queue_left: epoch(&var.cc_queue_canceled_epoch).map(|second| left(second, leg, &runs)),
+            member,
+            bridged: self.bridges().min(),
             stop: last,
             dial_cause: dialled.filter(|cause| last == Some(Stop::Dial) && cause != "SUCCESS"),
             ended_by: self.far_end().then_some(match leg.leg_direction {
@@ -63,12 +70,12 @@ impl Reading<'_> {
         self.value(&self.document.variables.sip_hangup_disposition).is_some_and(|it| it.starts_with("recv_"))
     }
 
-    /// When the leg was first connected, in whichever of its profiles.
-    fn bridged(&self) -> Option<Timestamp> {
+    /// When the leg was connected, in each of its profiles.
+    fn bridges(&self) -> impl Iterator<Item = Timestamp> {
         let of_profiles =
             self.document.callflow.0.iter().filter_map(|it| timestamp(it.times.bridged.as_deref()?));
         let variable = self.value(&self.document.variables.bridge_uepoch).and_then(|it| timestamp(&it));
-        of_profiles.chain(variable).min()
+        of_profiles.chain(variable)
     }
 
     /// An attended transfer names the leg of the consultation, a call that does not know of this one.
@@ -93,7 +100,8 @@ impl Reading<'_> {
     fn events(&self, leg: &Leg, story: &Story, runs: &[Run<'_>]) -> Vec<Event> {
         let caller = leg.leg_direction == LegDirection::Inbound;
         let (number, dialled) = (leg.caller_id_number.as_deref(), leg.destination_number.as_deref());
-        let party = if caller { number } else { leg.agent.as_deref().or(dialled) };
+        let agent = leg.agent.as_deref().filter(|_| !story.member);
+        let party = if caller { number } else { agent.or(dialled) };
         let mut events = Vec::new();
         if !story.loopback {
             let kind = if caller { EventKind::Dialled } else { EventKind::Offered };
@@ -106,10 +114,15 @@ impl Reading<'_> {
             events.push(Event::new(since, EventKind::Recorded, None, None));
         }
         if !story.loopback {
-            events.extend(self.answer(leg, story, caller, party));
+            events.extend(own_answer(leg, story, caller, party));
+            events.extend(self.others_answer(leg, story, caller));
             self.transfers(leg, party, &mut events);
             self.holds(party, &mut events);
             events.extend(end(leg, story, caller, party));
+        }
+        if let Some(end) = leg.end_time {
+            // The end is told by a clock that ticks every 20 ms, what the dialplan ran by a finer one.
+            events.iter_mut().for_each(|event| event.time = event.time.min(end));
         }
         events.sort_by_key(|event| (event.time, event.kind));
         if let Some(first_dropped) = events.len().checked_sub(EVENTS_PER_LEG_MAX) {
@@ -119,15 +132,15 @@ impl Reading<'_> {
         events
     }
 
-    /// A phone answered; or, told by the caller's leg, whoever it was connected to.
-    fn answer(&self, leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
-        if !caller {
-            return leg.answer_time.map(|at| Event::new(at, EventKind::Answered, party, None));
-        }
-        let user = self.text(&self.document.variables.dialed_user);
-        let who = leg.agent.clone().or(user);
-        let event = Event::new(story.bridged?, EventKind::Answered, who.as_deref(), None);
-        Some(event.with(leg.bleg_uuid.clone()))
+    /// Whoever a caller was connected to. A phone that was rung and then sent to a queue is a caller there.
+    fn others_answer(&self, leg: &Leg, story: &Story, caller: bool) -> Option<Event> {
+        let agent = leg.agent.clone();
+        let (who, at) = if caller {
+            (agent.or_else(|| self.text(&self.document.variables.dialed_user)), story.bridged)
+        } else {
+            (agent, self.bridges().max().filter(|_| story.member && leg.agent.is_some()))
+        };
+        Some(Event::new(at?, EventKind::Answered, who.as_deref(), None).with(leg.bleg_uuid.clone()))
     }
 
     /// A leg that was sent on has a new profile with another number; a leg that sent the other on says so.
@@ -167,15 +180,47 @@ impl Reading<'_> {
     }
 }
 
+/// Two phones may answer in one instant: one is hung up again, connected to nobody.
+fn lost_race(leg: &Leg, story: &Story) -> bool {
+    let connected = story.bridged.is_some() || leg.bleg_uuid.is_some();
+    !connected && Status::of_cause(leg.hangup_cause.as_deref()) == Status::Elsewhere
+}
+
+fn own_answer(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
+    let at = leg.answer_time.filter(|_| !caller && !lost_race(leg, story))?;
+    Some(Event::new(at, EventKind::Answered, party, None))
+}
+
 /// How the leg ended. A phone that was rung in vain did not hang up.
 fn end(leg: &Leg, story: &Story, caller: bool, party: Option<&str>) -> Option<Event> {
     let time = leg.end_time?;
-    if !caller && leg.answer_time.is_none() {
+    if !caller && (leg.answer_time.is_none() || lost_race(leg, story)) {
         let why = Status::of_cause(leg.hangup_cause.as_deref()).as_str();
         return Some(Event::new(time, EventKind::Unanswered, party, Some(why)));
     }
     let who = party.filter(|_| story.ended_by.is_some());
     Some(Event::new(time, EventKind::HungUp, who, leg.hangup_cause.as_deref()))
+}
+
+/// When the caller was in the queue. An agent is rung for a caller who is; otherwise nothing is counted that may not have been.
+fn joined(second: Timestamp, leg: &Leg, member: bool, runs: &[Run<'_>]) -> Timestamp {
+    let entered = runs.iter().filter(|run| run.stop() == Some(Stop::Queue)).filter_map(|run| run.time);
+    exact(second, entered).unwrap_or_else(|| {
+        let latest = second + SECOND;
+        if member { latest } else { leg.start_time.clamp(second, latest) }
+    })
+}
+
+/// When the caller left the queue: the dialplan took him to the next place, or he was gone.
+fn left(second: Timestamp, leg: &Leg, runs: &[Run<'_>]) -> Timestamp {
+    let since = runs.iter().rposition(|run| run.stop() == Some(Stop::Queue)).map_or(0, |at| at + 1);
+    let next = runs[since..].iter().filter_map(|run| run.time).chain(leg.end_time);
+    exact(second, next).unwrap_or(second)
+}
+
+/// mod_callcenter tells the second in which something was done: the time at which the document tells the same.
+fn exact(second: Timestamp, mut times: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
+    times.find(|at| AROUND_SECOND_MS.contains(&at.duration_since(second).as_millis()))
 }
 
 /// An application that was run.
@@ -218,7 +263,8 @@ impl<'a> Run<'a> {
             (_, None) => (EventKind::Recorded, None),
             (_, Some(Stop::Menu)) => (EventKind::Ivr, Some(name)),
             (_, Some(Stop::Queue)) => (EventKind::Queued, Some(name)),
-            (_, Some(Stop::Voicemail)) => (EventKind::Voicemail, self.data.split_ascii_whitespace().last()),
+            // `voicemail <profile> <domain> <mailbox>`.
+            (_, Some(Stop::Voicemail)) => (EventKind::Voicemail, self.data.split_ascii_whitespace().nth(2)),
             (_, Some(Stop::Dial)) => return None,
             (service, Some(Stop::Service)) => (EventKind::Answered, Some(service)),
         };

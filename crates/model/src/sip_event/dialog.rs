@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{SipEvent, SipEventKind, cause};
-use crate::call::{Event, EventKind, HangupBy, Stop, Story};
+use crate::call::{Event, EventKind, HangupBy, Stop, Story, seconds_between};
 use crate::{Direction, Leg, LegDirection, LegSource};
 
 /// All that is known of the dialog (`call_id`, `from_tag`).
@@ -110,8 +110,8 @@ impl Dialog {
     /// The row of a direct call: provisional while it goes on, final when it failed or was answered and ended.
     ///
     /// `None` for a call that FreeSWITCH carried and accounts for, for one that it may have carried, and until an answer or a
-    /// failure told what the call is: a BYE that overtakes its answer makes no row. Seconds are counted as FreeSWITCH
-    /// counts them, as the difference of whole seconds of the clock.
+    /// failure told what the call is: a BYE that overtakes its answer makes no row. Seconds are whole ones that passed
+    /// ([`seconds_between`]), 0 while it goes on.
     pub fn to_leg(&self) -> Option<Leg> {
         if self.media != Some(false) {
             return None;
@@ -123,7 +123,8 @@ impl Dialog {
             Some((_, code)) => Some(cause::of_sip_code(code)),
             None => end_time.map(|_| cause::NORMAL_CLEARING),
         };
-        let seconds = |from: Option<Timestamp>| seconds_between(from, end_time);
+        let seconds =
+            |from: Option<Timestamp>| from.zip(end_time).map_or(0, |(from, to)| seconds_between(from, to));
         let hung_up_by = match failed {
             Some((_, code)) => cause::refused_by(code),
             None => self.ended_by,
@@ -181,11 +182,4 @@ impl Dialog {
             ..Story::default()
         }
     }
-}
-
-/// Whole seconds of the clock from one time to the other; 0 while either is unknown.
-fn seconds_between(from: Option<Timestamp>, to: Option<Timestamp>) -> i32 {
-    let (Some(from), Some(to)) = (from, to) else { return 0 };
-    // Both are plausible times, after 2000: their seconds are positive and their difference fits.
-    i32::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use model::call::{Event, EventKind, NODE_FAILURE};
+use model::call::{Event, EventKind, NODE_FAILURE, seconds_between};
 use tokio_postgres::types::Json;
 
 use super::locks::Locks;
@@ -130,13 +130,7 @@ impl Change<'_> {
                 let since = |it: &Found| it.answer_time.unwrap_or(it.start_time);
                 let ends: Vec<Timestamp> = found.iter().map(|it| it.last_seen.max(since(it))).collect();
                 let seconds = |from: fn(&Found) -> Timestamp| -> Vec<i32> {
-                    let whole = |(it, end): (&Found, &Timestamp)| end.as_second() - from(it).as_second();
-                    found
-                        .iter()
-                        .zip(&ends)
-                        .map(whole)
-                        .map(|it| i32::try_from(it).unwrap_or(i32::MAX))
-                        .collect()
+                    found.iter().zip(&ends).map(|(it, end)| seconds_between(from(it), *end)).collect()
                 };
                 let durations = seconds(|it| it.start_time);
                 let billed = seconds(|it| it.answer_time.unwrap_or(it.last_seen.max(it.start_time)));

@@ -14,7 +14,7 @@ pub struct PageOf {
     pub cursor: Option<Cursor>,
     /// Whether all that fulfil the filter are counted.
     pub count: Option<CountOf>,
-    /// The calls are wanted without their legs and recordings: `false` is the default.
+    /// The calls are wanted without what their legs tell (`CALL_FIELDS_OF_LEGS`): `false` is the default.
     pub heads_only: bool,
 }
 

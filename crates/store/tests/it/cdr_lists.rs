@@ -74,6 +74,28 @@ async fn pages_show_every_call_once_with_its_legs() {
     assert_eq!(names(&json["items"][0]["legs"][0]), sorted(LEG_FIELDS));
 }
 
+/// The root first, should it have been stored last; what a leg tells of the call, the call tells.
+#[tokio::test]
+async fn the_root_is_the_first_leg_and_the_call_tells_what_any_leg_does() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let store = &fixture.store;
+    let start = "2026-11-22T12:00:00Z";
+    let mut open = leg("b", Some("a"), start);
+    (open.provisional, open.end_time, open.recorded) = (true, None, true);
+    let later = leg("0", Some("a"), "2026-11-22T12:00:01Z");
+    store.commit_cdr_batch(&[leg_item(1, later), leg_item(2, open.clone())]).await.unwrap();
+    store.commit_cdr_batch(&[leg_item(3, leg("a", None, start))]).await.unwrap();
+    let call = store.calls(Scope::Platform, &everything(), &page(5)).await.unwrap().items.remove(0);
+    let legs: Vec<_> = call.legs.iter().map(|leg| leg.leg_uuid.as_str()).collect();
+    assert_eq!(legs, ["a", "b", "0"]);
+    assert_eq!((call.provisional, call.recorded), (true, true));
+
+    (open.provisional, open.end_time) = (false, Some(at("2026-11-22T12:00:09Z")));
+    store.commit_cdr_batch(&[leg_item(4, open)]).await.unwrap();
+    let call = store.calls(Scope::Platform, &everything(), &page(5)).await.unwrap().items.remove(0);
+    assert_eq!((call.provisional, call.recorded), (false, true));
+}
+
 #[tokio::test]
 async fn a_list_is_read_in_both_directions_and_counted() {
     let fixture = testkit::or_skip!(Fixture::seeded().await);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use model::Leg;
 use serde_json::Value;
 use store::cdr_read::Call;
-use store::search::{CdrFilter, PageOf};
+use store::search::{CdrFilter, Column, Condition, GroupBy, PageOf, Pattern, StatsOf, Wanted};
 use store::{Scope, Store};
 
 use crate::common::{Fixture, Random, leg_item};
@@ -15,18 +15,22 @@ use crate::common::{Fixture, Random, leg_item};
 type Written = (&'static str, [&'static str; 3], [&'static str; 2], [i64; 2], [usize; 2]);
 
 #[rustfmt::skip]
-const CALLS: [Written; 12] = [
+const CALLS: [Written; 16] = [
     ("41b495aa-4786-46cb-a6ab-d12822a8704a", ["internal", "answered", "system"], ["", ""], [0, 9], [4, 10]),
-    ("55f7d839-c11a-4cb3-8a54-e64a5a52cdc5", ["internal", "answered", "callee"], ["Support_L1", "1002"], [0, 1], [3, 8]),
+    ("55f7d839-c11a-4cb3-8a54-e64a5a52cdc5", ["internal", "answered", "callee"], ["Support_L1", "1002"], [0, 0], [3, 8]),
+    ("btq-a", ["internal", "answered", "callee"], ["Support_L1", "1003"], [10, 30], [3, 8]),
+    ("fr-a", ["internal", "answered", "caller"], ["", ""], [3, 10], [3, 6]),
+    ("vml-a", ["internal", "voicemail", "system"], ["", ""], [-1, -1], [1, 3]),
+    ("ctc-a", ["internal", "answered", "callee"], ["Support_L1", "1003"], [10, 30], [2, 7]),
     ("ce9d6568-4645-4a7f-ab58-2d8d1165c90f", ["internal", "answered", "caller"], ["", ""], [-1, 6], [1, 3]),
-    ("2851040e-9e5c-4c88-8f36-a1d8790f46cf", ["internal", "answered", "caller"], ["", ""], [0, 1], [2, 6]),
+    ("2851040e-9e5c-4c88-8f36-a1d8790f46cf", ["internal", "answered", "caller"], ["", ""], [0, 0], [2, 6]),
     ("ivq-a", ["inbound", "answered", "callee"], ["Support_L1", "1004"], [30, 60], [4, 11]),
     ("lo-a", ["internal", "voicemail", "caller"], ["", ""], [-1, -1], [4, 5]),
-    ("983effd7-f3fe-4f82-af89-ffaace3e715a", ["internal", "answered", "caller"], ["Support_L1", "1003"], [0, 1], [3, 8]),
+    ("983effd7-f3fe-4f82-af89-ffaace3e715a", ["internal", "answered", "caller"], ["Support_L1", "1003"], [0, 0], [3, 8]),
     ("seq-a", ["internal", "answered", "callee"], ["", ""], [12, 30], [3, 6]),
     ("36816932-e9fd-4496-8d93-2596a6cd898e", ["internal", "voicemail", "caller"], ["", ""], [-1, -1], [1, 3]),
-    ("387cb8cc-3292-4325-94d7-eab93882bea7", ["internal", "answered", "caller"], ["", ""], [0, 5], [2, 4]),
-    ("1ddaeeef-4f8e-4d65-8330-c392af5a5aab", ["internal", "missed", "system"], ["", ""], [3, -1], [2, 4]),
+    ("387cb8cc-3292-4325-94d7-eab93882bea7", ["internal", "answered", "caller"], ["", ""], [0, 4], [2, 4]),
+    ("1ddaeeef-4f8e-4d65-8330-c392af5a5aab", ["internal", "missed", "system"], ["", ""], [2, -1], [2, 4]),
     ("26ceb677-5334-4231-80bd-2601c333526b", ["internal", "abandoned", "caller"], ["Support_L1", ""], [6, -1], [2, 5]),
 ];
 
@@ -149,6 +153,30 @@ fn at_answer(leg: &Leg) -> Leg {
     leg.story =
         model::call::Story { bridged: leg.story.bridged, loopback: leg.story.loopback, ..Default::default() };
     leg
+}
+
+/// The phone of a caller who waited in a queue is not the agent's, though it names him.
+#[tokio::test]
+async fn an_agent_is_credited_with_his_own_legs() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let queued = |leg: &Leg| leg.leg_uuid.starts_with("btq-") || leg.leg_uuid.starts_with("ctc-");
+    let legs: Vec<Leg> = legs().into_iter().filter(queued).collect();
+    let items: Vec<_> = (1..).zip(legs).map(|(seq, leg)| leg_item(seq, leg)).collect();
+    fixture.store.commit_cdr_batch(&items).await.unwrap();
+    let of = StatsOf { by: GroupBy::Agent, zone: "UTC".to_owned(), within_s: 20 };
+    let groups = fixture.store.cdr_stats(Scope::Platform, &CdrFilter::default(), &of).await.unwrap();
+    let told: Vec<_> =
+        groups.iter().map(|it| (it.name.as_deref(), it.calls, it.answered, it.talk_seconds)).collect();
+    // 20 s of btq-x, 30 s of ctc-x; not the 40 s of btq-b and ctc-a.
+    assert_eq!(told, [(Some("1003"), 2, 2, 50)]);
+    let agent = Condition::Text(Column::Agent, Pattern::Is("1003".to_owned()));
+    let filter =
+        CdrFilter { conditions: vec![Wanted { condition: agent, not: false }], ..CdrFilter::default() };
+    let page = PageOf { limit: 10, ..PageOf::default() };
+    let found = fixture.store.calls(Scope::Platform, &filter, &page).await.unwrap();
+    let mut found: Vec<_> = found.items.into_iter().map(|call| call.facts.call_uuid).collect();
+    found.sort();
+    assert_eq!(found, ["btq-a", "ctc-a"]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::header;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use store::cdr_read::{CALL_FIELDS, LEG_FIELDS};
+use store::cdr_read::{CALL_FIELDS, CALL_FIELDS_OF_LEGS, LEG_FIELDS};
 use store::page::PAGE_ITEMS_MAX;
 use store::search::{CdrFilter, Cursor, PageOf};
 use store::{Scope, Store};
@@ -41,7 +41,7 @@ enum Format {
 #[utoipa::path(get, path = "/api/cdr/export", tag = "cdr", security(("key" = [])),
     description = "All that the filters of `/api/cdr` find, newest first, streamed. Each row has a `cursor`; give the last one \
         received as `after` to go on where a transfer broke. In CSV (RFC 4180, with a header line) a text that a spreadsheet would \
-        run as a formula has a `'` before it.",
+        run as a formula has a `'` before it; of calls it has `provisional` and `recorded` only where `fields` names them.",
     params(
         Filters,
         ("format" = Option<String>, Query, description = "`csv` (default) or `ndjson`"),
@@ -69,11 +69,12 @@ pub async fn stream(
     let after = params.remove("after");
     let filter = filters::take(&mut params, &zone)?;
     filters::nothing_left(&params)?;
-    let columns: Vec<&'static str> = fields
-        .names(known)
-        .into_iter()
-        .filter(|name| format == Format::Ndjson || !NOT_IN_CSV.contains(name))
-        .collect();
+    // The legs of every call of a year are read only for who asks for it.
+    let with_legs = view == View::Legs || fields.are_named();
+    let in_csv =
+        |name: &&str| !NOT_IN_CSV.contains(name) && (with_legs || !CALL_FIELDS_OF_LEGS.contains(name));
+    let columns: Vec<&'static str> =
+        fields.names(known).into_iter().filter(|name| format == Format::Ndjson || in_csv(name)).collect();
     if columns.is_empty() {
         return Err(Problem::parameter("fields", "names nothing that CSV can show: take format=ndjson"));
     }
@@ -120,7 +121,7 @@ struct Export {
 
 impl Export {
     async fn page(&mut self) -> Result<Vec<u8>, Problem> {
-        let heads_only = !self.columns.iter().any(|name| NOT_IN_CSV.contains(name));
+        let heads_only = !self.columns.iter().any(|name| CALL_FIELDS_OF_LEGS.contains(name));
         let cursor = self.after.take().map(Cursor::After);
         let page = PageOf { limit: PAGE_ITEMS_MAX, cursor, count: None, heads_only };
         let mut lines = Vec::new();

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Store;
-use store::cdr_read::{CALL_FIELDS, LEG_FIELDS};
+use store::cdr_read::{CALL_FIELDS, CALL_FIELDS_OF_LEGS, LEG_FIELDS};
 use store::search::{CountOf, Cursor, PageOf};
 
 use super::filters::{self, Filters, Params};
@@ -47,7 +47,7 @@ pub async fn list(
         limit: page_items(params.remove("limit").as_deref())?,
         cursor: cursor(&mut params)?,
         count: count(&mut params)?,
-        heads_only: !["legs", "recordings", "events"].iter().any(|name| fields.has(name)),
+        heads_only: !CALL_FIELDS_OF_LEGS.iter().any(|name| fields.has(name)),
     };
     let filter = filters::take(&mut params, &zone)?;
     filters::nothing_left(&params)?;
@@ -108,6 +108,11 @@ impl Fields {
             })
         };
         asked.split(',').map(field).collect::<Result<_, _>>().map(|fields| Self(Some(fields)))
+    }
+
+    /// Whether the caller named them.
+    pub fn are_named(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The names, in the order asked for.

@@ -136,7 +136,7 @@ impl<'a> Maker<'a> {
         if self.random.once_in(2) {
             self.passed_by_kamailio();
         }
-        self.shown_by(&CALLER, "answered", Some([0, 5]));
+        self.shown_by(&CALLER, "answered", Some([0, 4]));
     }
 
     /// Several phones rang, the others lost.
@@ -147,20 +147,20 @@ impl<'a> Maker<'a> {
             let phone = self.random.uuid().to_string();
             self.leg(&OTHER_PHONE, &[(OTHER_PHONE.leg, &phone), (FORKED, CALLER.leg)]);
         }
-        self.shown_by(&CALLER, "answered", Some([0, 5]));
+        self.shown_by(&CALLER, "answered", Some([0, 4]));
     }
 
     fn unanswered(&mut self) {
         self.leg(&UNANSWERED, &[]);
         self.leg(&UNANSWERING, &[]);
-        self.shown_by(&UNANSWERED, "missed", Some([3, -1]));
+        self.shown_by(&UNANSWERED, "missed", Some([2, -1]));
     }
 
     fn queued(&mut self) {
         self.leg(&QUEUED, &[]);
         self.leg(&AGENT, &[]);
         self.attempts(QUEUED.leg);
-        self.shown_by(&QUEUED, "answered", Some([1, 8]));
+        self.shown_by(&QUEUED, "answered", Some([0, 7]));
     }
 
     fn abandoned(&mut self) {

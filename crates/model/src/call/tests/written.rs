@@ -31,7 +31,7 @@ const CALL: Written = Written {
     timeline: &[],
 };
 
-pub(super) const CALLS: [Written; 23] = [
+pub(super) const CALLS: [Written; 27] = [
     Written {
         files: &["busy.a_leg.json"],
         call: "39503e5f-2031-461c-9054-079ca6084315",
@@ -65,10 +65,11 @@ pub(super) const CALLS: [Written; 23] = [
         ],
         ..CALL
     },
-    // Its root is not among the captures: who lost a race tells that the call was answered, and no more.
+    // Its root is not among the captures, nor who won the race: that leg alone was not answered.
     Written {
         files: &["forked_lost_race.b_leg.json"],
         call: "8515b757-6836-488f-a3b7-94d3acbfa132",
+        status: "elsewhere",
         hangup_by: "",
         timeline: &[
             "09:59:43.231059 offered 1003 - 7b0a98e4",
@@ -76,13 +77,13 @@ pub(super) const CALLS: [Written; 23] = [
         ],
         ..CALL
     },
-    // An agent's leg without its caller's.
+    // An agent's leg without its caller's, who joined in second 37: he waited at least from its end to 39.046, 1.046 s. 5.980 s of talk.
     Written {
         files: &["format_cdr.encode_true.http"],
         call: "541ce7c9-9a72-48e5-9083-87144a1b5e06",
         queue: ["Support_L1", "1002"],
-        wait: Some(2),
-        talk: Some(6),
+        wait: Some(1),
+        talk: Some(5),
         hangup_by: "",
         timeline: &[
             "10:04:38.046489 offered 1002 - 6eef869d",
@@ -95,8 +96,8 @@ pub(super) const CALLS: [Written; 23] = [
         files: &["internal_answered.a_leg.json", "internal_answered.b_leg.json"],
         call: "387cb8cc-3292-4325-94d7-eab93882bea7",
         wait: Some(0),
-        // FreeSWITCH's seconds of the phone that answered; it counts 4 for the caller, who was answered 20 ms later.
-        talk: Some(5),
+        // 4.040 s on the phone that answered; FreeSWITCH, which counts the seconds its clock began, has 5 for it.
+        talk: Some(4),
         timeline: &[
             "09:59:09.991056 dialled 1001 1002 387cb8cc",
             "09:59:09.991056 offered 1002 - 8e87c0d7",
@@ -120,7 +121,8 @@ pub(super) const CALLS: [Written; 23] = [
         files: &["no_answer.a_leg.json", "no_answer.b_leg.json"],
         call: "1ddaeeef-4f8e-4d65-8330-c392af5a5aab",
         status: "missed",
-        wait: Some(3),
+        // 2.620 s.
+        wait: Some(2),
         hangup_by: "system",
         timeline: &[
             "09:59:47.391059 dialled 1001 7005 1ddaeeef",
@@ -149,8 +151,9 @@ pub(super) const CALLS: [Written; 23] = [
         files: &["queue_call.a_leg.json", "queue_call.agent_leg.json"],
         call: "f4e2d12f-7c73-4ed9-8096-92bd1b7d9af6",
         queue: ["Support_L1", "1002"],
-        wait: Some(1),
-        talk: Some(8),
+        // 0.085 s from joining to the answer; 7.920 s of talk.
+        wait: Some(0),
+        talk: Some(7),
         timeline: &[
             "10:02:20.831055 dialled 1001 7010 f4e2d12f",
             "10:02:20.854271 recorded - - f4e2d12f",
@@ -232,13 +235,35 @@ pub(super) const CALLS: [Written; 23] = [
         ],
         ..CALL
     },
+    // 1001 talks to 1002 until the platform sends 1002 into the queue (uuid_transfer -bleg), where 1003 answers him. 1002 talks
+    // for 40.400 s, the 10.170 s between included in which he waits.
+    Written {
+        files: &["bleg_to_queue"],
+        call: "btq-a",
+        queue: ["Support_L1", "1003"],
+        wait: Some(10),
+        talk: Some(30),
+        hangup_by: "callee",
+        timeline: &[
+            "09:50:00.000000 dialled 1001 1002 btq-a",
+            "09:50:00.050000 offered 1002 - btq-b",
+            "09:50:05.100000 answered 1002 - btq-b",
+            "09:50:15.200000 transferred - to_8001 btq-b",
+            "09:50:15.230000 queued - Support_L1 btq-b",
+            "09:50:15.330000 offered 1003 - btq-x",
+            "09:50:25.400000 answered 1003 - btq-x",
+            "09:50:45.500000 hung_up 1002 NORMAL_CLEARING btq-b",
+        ],
+        ..CALL
+    },
     // The caller of a queue sends the agent on to 1003, who is busy.
     Written {
         files: &["blind_transfer"],
         call: "55f7d839-c11a-4cb3-8a54-e64a5a52cdc5",
         queue: ["Support_L1", "1002"],
         wait: Some(0),
-        talk: Some(1),
+        // 0.642 s.
+        talk: Some(0),
         hangup_by: "callee",
         timeline: &[
             "15:12:02.610282 dialled 1001 8001 55f7d839",
@@ -249,6 +274,42 @@ pub(super) const CALLS: [Written; 23] = [
             "15:12:03.312343 offered 1003 - befcc3b7",
             "15:12:03.312343 unanswered 1003 busy befcc3b7",
             "15:12:03.312343 hung_up 1003 USER_BUSY acf21e37",
+        ],
+        ..CALL
+    },
+    // Two phones answer in one tick of the clock: 1003 loses.
+    Written {
+        files: &["both_answered"],
+        call: "fr-a",
+        wait: Some(3),
+        talk: Some(10),
+        timeline: &[
+            "09:50:00.000000 dialled 1001 7003 fr-a",
+            "09:50:00.050000 offered 1002 - fr-b1",
+            "09:50:00.050000 offered 1003 - fr-b2",
+            "09:50:03.100000 answered 1002 - fr-b1",
+            "09:50:03.100000 unanswered 1003 elsewhere fr-b2",
+            "09:50:13.120000 hung_up 1001 NORMAL_CLEARING fr-a",
+        ],
+        ..CALL
+    },
+    // The platform calls 1005 and sends him into the queue (originate user/1005 8001 XML transfer): 10.160 s from joining to
+    // the answer of 1003, whose leg lasts 30.080 s from there.
+    Written {
+        files: &["click_to_call"],
+        call: "ctc-a",
+        queue: ["Support_L1", "1003"],
+        wait: Some(10),
+        talk: Some(30),
+        hangup_by: "callee",
+        timeline: &[
+            "09:50:00.000000 offered 1005 - ctc-a",
+            "09:50:02.500000 answered 1005 - ctc-a",
+            "09:50:02.510000 transferred - to_8001 ctc-a",
+            "09:50:02.540000 queued - Support_L1 ctc-a",
+            "09:50:02.640000 offered 1003 - ctc-x",
+            "09:50:12.700000 answered 1003 - ctc-x",
+            "09:50:42.800000 hung_up 1005 NORMAL_CLEARING ctc-a",
         ],
         ..CALL
     },
@@ -267,7 +328,8 @@ pub(super) const CALLS: [Written; 23] = [
         files: &["ivr_to_phone"],
         call: "2851040e-9e5c-4c88-8f36-a1d8790f46cf",
         wait: Some(0),
-        talk: Some(1),
+        // 0.620 s.
+        talk: Some(0),
         timeline: &[
             "15:11:51.249600 dialled 1001 9001 2851040e",
             "15:11:51.254904 ivr - Main_Menu 2851040e",
@@ -320,7 +382,8 @@ pub(super) const CALLS: [Written; 23] = [
         call: "983effd7-f3fe-4f82-af89-ffaace3e715a",
         queue: ["Support_L1", "1003"],
         wait: Some(0),
-        talk: Some(1),
+        // 0.640 s.
+        talk: Some(0),
         timeline: &[
             "15:12:13.505475 dialled 1001 8001 983effd7",
             "15:12:13.511565 recorded - - 983effd7",
@@ -357,6 +420,19 @@ pub(super) const CALLS: [Written; 23] = [
             "15:11:50.953013 dialled 1001 7000 36816932",
             "15:11:50.976597 voicemail - 1002 36816932",
             "15:11:57.013017 hung_up 1001 NORMAL_CLEARING 36816932",
+        ],
+        ..CALL
+    },
+    // The mailbox gives up at once: by the finer clock 1.2 ms after the end.
+    Written {
+        files: &["voicemail_ended_at_once"],
+        call: "vml-a",
+        status: "voicemail",
+        hangup_by: "system",
+        timeline: &[
+            "09:50:00.000000 dialled 1001 7000 vml-a",
+            "09:50:00.040000 voicemail - 1002 vml-a",
+            "09:50:00.040000 hung_up - NORMAL_CLEARING vml-a",
         ],
         ..CALL
     },
