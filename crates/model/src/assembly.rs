@@ -8,6 +8,7 @@
 //! Architecture invariant: what is stored after any sequence of batches depends on the set of legs alone, never on their order
 //! or on how they were cut into batches.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -74,8 +75,9 @@ pub struct Rekey {
 /// A leg that is stored already keeps the parent it is stored with, unless that row is provisional and knew none. A root that
 /// another leg names as its consultation (one does at most) becomes that leg's child. Legs whose parents form a ring, which
 /// only nonsense does, are one call named by the smallest uuid of the ring.
-pub fn place(batch: &[Leg], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
-    let forest = Forest::new(batch, known);
+pub fn place(batch: &[impl Borrow<Leg>], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
+    let batch: Vec<&Leg> = batch.iter().map(Borrow::borrow).collect();
+    let forest = Forest::new(&batch, known);
     let mut resolved = HashMap::new();
     let legs: Vec<&str> = batch.iter().map(|leg| forest.call_of(&leg.leg_uuid, &mut resolved)).collect();
     let rows: Vec<&str> = known.iter().map(|row| forest.call_of(&row.leg_uuid, &mut resolved)).collect();
@@ -83,7 +85,7 @@ pub fn place(batch: &[Leg], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
     // Of each call the best row we see. A head that we do not see belongs to a call that does not change.
     let mut heads: HashMap<&str, Rank> = HashMap::new();
     let ranks =
-        legs.iter().zip(batch).map(|(call, leg)| (*call, Rank::new(call, &leg.leg_uuid, leg.start_time)));
+        legs.iter().zip(&batch).map(|(call, leg)| (*call, Rank::new(call, &leg.leg_uuid, leg.start_time)));
     let known_ranks =
         rows.iter().zip(known).map(|(call, row)| (*call, Rank::new(call, &row.leg_uuid, row.start_time)));
     for (call, rank) in ranks.chain(known_ranks) {
@@ -91,7 +93,7 @@ pub fn place(batch: &[Leg], known: &[Known]) -> (Vec<Placed>, Vec<Rekey>) {
     }
     let is_head = |call: &str, uuid: &str, start| heads.get(call) == Some(&Rank::new(call, uuid, start));
 
-    let placed = legs.iter().zip(batch).enumerate().map(|(index, (call, leg))| Placed {
+    let placed = legs.iter().zip(&batch).enumerate().map(|(index, (call, leg))| Placed {
         index,
         call_uuid: (*call).to_owned(),
         head: is_head(call, &leg.leg_uuid, leg.start_time),
@@ -141,7 +143,7 @@ struct Forest<'a> {
 }
 
 impl<'a> Forest<'a> {
-    fn new(batch: &'a [Leg], known: &'a [Known]) -> Self {
+    fn new(batch: &[&'a Leg], known: &'a [Known]) -> Self {
         let mut nodes: BTreeMap<&str, Node> = BTreeMap::new();
         for row in known {
             let parent = row.parent_uuid.as_deref();

@@ -3,15 +3,17 @@
 //! The body is packed (LZ4 block after its length, 4 bytes little-endian): while the database waits for its standby hours of
 //! calls lie in Redis' memory, on its replication link and in its append-only file, and a CDR packs to less than half (0.33 to 0.48 of the captures).
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use lz4_flex::block::{compress_prepend_size, decompress, uncompressed_size};
-use redis::{FromRedisValue, Pipeline, Value};
+use redis::{Cmd, FromRedisValue, ParsingError, Value};
 use uuid::Uuid;
 
 /// The longest body, more than the journal takes. A length beyond it is not ours.
 const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// What an XADD has, and what it takes beside the body, so that its buffer need not grow.
+const XADD_ARGS: usize = 17;
+const XADD_BYTES: usize = 512;
 
 /// A journal record on its way to a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +44,12 @@ pub struct Delivered {
 }
 
 impl Entry {
-    /// Adds `XADD` of this entry to a pipeline.
-    pub(crate) fn add_to(&self, pipeline: &mut Pipeline, stream: &str) {
-        pipeline
-            .cmd("XADD")
+    /// `XADD` of this entry.
+    pub(crate) fn append(&self, stream: &str) -> Cmd {
+        let packed = compress_prepend_size(&self.body);
+        let mut append = Cmd::with_capacity(XADD_ARGS, packed.len() + XADD_BYTES);
+        append
+            .arg("XADD")
             .arg(stream)
             .arg("*")
             .arg("j")
@@ -61,12 +65,12 @@ impl Entry {
             .arg("u")
             .arg(&self.key)
             .arg("z")
-            .arg(compress_prepend_size(&self.body))
-            .ignore();
+            .arg(packed);
+        append
     }
 
     /// None for an entry that is not ours.
-    pub(crate) fn read(mut fields: HashMap<String, Value>) -> Option<Self> {
+    fn read(mut fields: Vec<Value>) -> Option<Self> {
         let journal_id: Vec<u8> = take(&mut fields, "j")?;
         Some(Self {
             journal_id: Uuid::from_slice(&journal_id).ok()?,
@@ -80,8 +84,26 @@ impl Entry {
     }
 }
 
-fn take<T: FromRedisValue>(fields: &mut HashMap<String, Value>, name: &str) -> Option<T> {
-    T::from_redis_value(fields.remove(name)?).ok()
+/// An entry as a reply has it: its id, and what it holds, or nothing where that is not ours.
+///
+/// Read by hand: redis' own types for replies of streams copy a reply whole before they look at it, and make a map of each entry.
+pub(crate) struct Replied {
+    pub(crate) id: String,
+    pub(crate) entry: Option<Entry>,
+}
+
+impl FromRedisValue for Replied {
+    fn from_redis_value(reply: Value) -> Result<Self, ParsingError> {
+        let (id, fields) = redis::from_redis_value(reply)?;
+        Ok(Self { id, entry: Entry::read(fields) })
+    }
+}
+
+/// Takes a value out of `[name, value, name, value, …]`.
+fn take<T: FromRedisValue>(fields: &mut [Value], name: &str) -> Option<T> {
+    let is_named = |field: &Value| matches!(field, Value::BulkString(it) if it == name.as_bytes());
+    let pair = fields.chunks_exact_mut(2).find(|pair| is_named(&pair[0]))?;
+    T::from_redis_value(std::mem::replace(&mut pair[1], Value::Nil)).ok()
 }
 
 fn unpacked(packed: &[u8]) -> Option<Bytes> {

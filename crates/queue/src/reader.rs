@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};
-use redis::{Cmd, FromRedisValue, Pipeline};
+use redis::{Cmd, FromRedisValue, Pipeline, Value};
 
 use crate::connection::{ANSWER_TIMEOUT, Connection, Failure};
-use crate::entry::{Delivered, Entry};
+use crate::entry::{Delivered, Replied};
 use crate::error::{is_group_there, is_no_group};
 use crate::stream::GROUP;
 use crate::{QueueConfig, Result};
@@ -37,9 +36,9 @@ impl Reader {
         let mut read = redis::cmd("XREADGROUP");
         read.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(entries_max);
         read.arg("BLOCK").arg(block_ms).arg("STREAMS").arg(&self.config.stream).arg(">");
-        let reply: Option<StreamReadReply> = self.ask(&read).await?;
-        let ids = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-        self.understood(ids.collect()).await
+        // A list of streams, of which there is one: its key, and the entries.
+        let reply: Option<((Value, Vec<Replied>),)> = self.ask(&read).await?;
+        self.understood(reply.map(|((_, entries),)| entries).unwrap_or_default()).await
     }
 
     /// Entries that a consumer, this one in an earlier life included, took longer than `idle` ago and never acknowledged.
@@ -50,8 +49,9 @@ impl Reader {
         let mut claim = redis::cmd("XAUTOCLAIM");
         claim.arg(&self.config.stream).arg(GROUP).arg(&self.consumer);
         claim.arg(idle.as_millis() as u64).arg("0-0").arg("COUNT").arg(entries_max);
-        let reply: StreamAutoClaimReply = self.ask(&claim).await?;
-        self.understood(reply.claimed).await
+        // Where to go on, the entries, and the ids of those that are there no more.
+        let (_, claimed, _): (Value, Vec<Replied>, Value) = self.ask(&claim).await?;
+        self.understood(claimed).await
     }
 
     /// Asks; where the group is gone (FLUSHALL, a new server) it is made, and asked once more.
@@ -76,11 +76,11 @@ impl Reader {
     }
 
     /// Entries that are not ours are taken off: nobody could ever do anything with them.
-    async fn understood(&self, ids: Vec<StreamId>) -> Result<Vec<Delivered>> {
+    async fn understood(&self, entries: Vec<Replied>) -> Result<Vec<Delivered>> {
         let mut foreign = Vec::new();
-        let mut delivered = Vec::with_capacity(ids.len());
-        for StreamId { id, map, .. } in ids {
-            match Entry::read(map) {
+        let mut delivered = Vec::with_capacity(entries.len());
+        for Replied { id, entry } in entries {
+            match entry {
                 Some(entry) => delivered.push(Delivered { id, entry }),
                 None => foreign.push(id),
             }

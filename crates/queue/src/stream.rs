@@ -45,7 +45,7 @@ impl Queue {
     fn appending(&self, entries: &[Entry]) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(entries.len() + 1);
         for entry in entries {
-            entry.add_to(&mut pipeline, &self.config.stream);
+            pipeline.add_command(entry.append(&self.config.stream)).ignore();
         }
         pipeline
     }

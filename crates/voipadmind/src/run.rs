@@ -10,7 +10,7 @@ use journal::{Journal, Limits};
 use queue::Queue;
 use store::Store;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -150,10 +150,11 @@ pub fn start(
         has_peer: peers,
     };
     tasks.spawn(pump.run(stop.clone()));
-    for number in 0..cdr.workers.get() {
+    let reader = Arc::new(Mutex::new(queue.reader(&node)));
+    for _ in 0..cdr.workers.get() {
         let worker = Worker {
             queue: queue.clone(),
-            reader: queue.reader(&format!("{node}-{number}")),
+            reader: Arc::clone(&reader),
             store: store.clone(),
             batch_size: cdr.batch_size.as_usize(),
             batch_timeout: cdr.batch_timeout.0,

@@ -239,7 +239,7 @@ fn a_consultation_is_joined_in_whatever_order_it_comes() {
 
 #[test]
 fn an_empty_batch_changes_nothing() {
-    assert_eq!(place(&[], &[]), (Vec::new(), Vec::new()));
+    assert_eq!(place(&[] as &[Leg], &[]), (Vec::new(), Vec::new()));
 }
 
 /// Legs of up to a dozen sessions: roots, children of any of them (rings too), and children of sessions that never arrive;

@@ -84,8 +84,13 @@ impl Facts {
             direction: leg.direction,
             queue: leg.queue.clone(),
             agent: leg.agent.clone(),
-            // Columns of their own.
-            story: Story { events: Vec::new(), consult_uuid: None, ..leg.story.clone() },
+            story: Story {
+                dial_cause: leg.story.dial_cause.clone(),
+                // Columns of their own.
+                events: Vec::new(),
+                consult_uuid: None,
+                ..leg.story
+            },
         }
     }
 }

@@ -106,10 +106,13 @@ fn trim(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii()
 }
 
-/// A display name is whatever bytes a caller sent: what is no UTF-8 becomes U+FFFD.
+/// A display name is whatever bytes a caller sent: what is no UTF-8 becomes U+FFFD. Looked at as UTF-8 first, which takes ASCII by
+/// the word; the lossy reading goes byte by byte.
 fn lossy(json: Cow<'_, [u8]>) -> Cow<'_, str> {
     match json {
-        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        }
         Cow::Owned(bytes) => Cow::Owned(match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),

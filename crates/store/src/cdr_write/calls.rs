@@ -108,7 +108,7 @@ pub(super) async fn write(
     if fresh.is_empty() {
         return Ok(());
     }
-    let batch: Vec<Leg> = fresh.iter().map(|candidate| candidate.leg.clone().into_owned()).collect();
+    let batch: Vec<&Leg> = fresh.iter().map(|candidate| &*candidate.leg).collect();
     let (placed, rekeyed) = assembly::place(&batch, &calls.known);
     outcome.rekeyed += rekeyed.len();
     rekey(tx, &rekeyed, calls.span).await?;

@@ -230,8 +230,9 @@ impl<'a> Columns<'a> {
 }
 
 /// Ids are looked up by the names of the call's time, one look-up a name (a join would read a tenant's every extension);
-/// a domain that does not exist stays a name with a null id. The conflict clause repeats what the locks already
-/// guarantee: a final row is never replaced.
+/// a domain that does not exist stays a name with a null id. UNNEST stands in the select list, where the columns go side by
+/// side: in FROM each would be stored whole first, which takes a fifth of the statement. The conflict clause repeats what the
+/// locks already guarantee: a final row is never replaced.
 pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
         leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call,
         domain, direction, leg_direction, caller_id_number, caller_id_name, destination_number,
@@ -244,18 +245,21 @@ pub(crate) const INSERT: &str = "INSERT INTO voip.cdr (
             (SELECT e.user_id FROM voip.extensions e
               WHERE e.domain_id = d.id AND e.extension = r.agent AND e.type = 'user'),
             (SELECT u.id FROM voip.users u WHERE u.domain_id = d.id AND u.username = r.agent))
-      FROM unnest(
-        $1::text[], $2::timestamptz[], $3::text[], $4::bool[], $5::text[], $6::text[], $7::text[],
-        $8::bool[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-        $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::int4[], $20::int4[],
-        $21::text[], $22::int2[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bool[],
-        $28::text[], $29::text[], $30::int4[], $31::int4[], $32::text[], $33::jsonb[], $34::jsonb[], $35::text[],
-        $36::timestamptz[], $37::text[])
-        AS r (leg_uuid, start_time, call_uuid, head, parent_uuid, bleg_uuid, source, provisional,
-              vp_call, domain, direction, leg_direction, caller_id_number, caller_id_name,
-              destination_number, context, answer_time, end_time, duration, billsec, hangup_cause,
-              hangup_cause_q850, queue, agent, sip_call_id, core_uuid, recorded, node, status, wait_seconds,
-              talk_seconds, hangup_by, facts, events, consult_uuid, last_seen, trunk)
+      FROM (SELECT
+        unnest($1::text[]) AS leg_uuid, unnest($2::timestamptz[]) AS start_time, unnest($3::text[]) AS call_uuid,
+        unnest($4::bool[]) AS head, unnest($5::text[]) AS parent_uuid, unnest($6::text[]) AS bleg_uuid,
+        unnest($7::text[]) AS source, unnest($8::bool[]) AS provisional, unnest($9::text[]) AS vp_call,
+        unnest($10::text[]) AS domain, unnest($11::text[]) AS direction, unnest($12::text[]) AS leg_direction,
+        unnest($13::text[]) AS caller_id_number, unnest($14::text[]) AS caller_id_name,
+        unnest($15::text[]) AS destination_number, unnest($16::text[]) AS context,
+        unnest($17::timestamptz[]) AS answer_time, unnest($18::timestamptz[]) AS end_time,
+        unnest($19::int4[]) AS duration, unnest($20::int4[]) AS billsec, unnest($21::text[]) AS hangup_cause,
+        unnest($22::int2[]) AS hangup_cause_q850, unnest($23::text[]) AS queue, unnest($24::text[]) AS agent,
+        unnest($25::text[]) AS sip_call_id, unnest($26::text[]) AS core_uuid, unnest($27::bool[]) AS recorded,
+        unnest($28::text[]) AS node, unnest($29::text[]) AS status, unnest($30::int4[]) AS wait_seconds,
+        unnest($31::int4[]) AS talk_seconds, unnest($32::text[]) AS hangup_by, unnest($33::jsonb[]) AS facts,
+        unnest($34::jsonb[]) AS events, unnest($35::text[]) AS consult_uuid,
+        unnest($36::timestamptz[]) AS last_seen, unnest($37::text[]) AS trunk) AS r
       LEFT JOIN LATERAL (SELECT id FROM voip.domains n WHERE n.domain = lower(r.domain) OFFSET 0) d ON true
     ON CONFLICT (leg_uuid, start_time) DO UPDATE SET (
         call_uuid, head, parent_uuid, bleg_uuid, source, provisional, vp_call, domain, direction,

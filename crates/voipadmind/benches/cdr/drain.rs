@@ -1,10 +1,12 @@
 //! From the queue to committed rows, against COPY.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use queue::{Entry, Queue, QueueConfig};
 use store::{Store, StoreConfig};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use voipadmind::cdr::worker::Worker;
 
@@ -157,12 +159,13 @@ async fn fill(queue: &Queue, captures: &Documents, numbers: std::ops::Range<u64>
 /// Seconds until the last is committed and off the queue.
 async fn drain(queue: &Queue, store: &Store, batch_size: usize) -> f64 {
     let stop = CancellationToken::new();
+    let reader = Arc::new(Mutex::new(queue.reader("bench")));
     let began = Instant::now();
     let workers: Vec<_> = (0..WORKERS)
-        .map(|number| {
+        .map(|_| {
             let worker = Worker {
                 queue: queue.clone(),
-                reader: queue.reader(&format!("bench-{number}")),
+                reader: Arc::clone(&reader),
                 store: store.clone(),
                 batch_size,
                 batch_timeout: BATCH_TIMEOUT,

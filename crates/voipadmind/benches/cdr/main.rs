@@ -18,6 +18,10 @@ mod servers;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+/// As the daemon has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Medians are taken of these; one turn before them makes caches warm and partitions be there.
 const TURNS: usize = 7;
 

@@ -1,5 +1,6 @@
 //! From Redis to PostgreSQL: read, understand, commit in batches, and only then take the entries off the queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use queue::{Delivered, Entry, Queue, Reader};
 use store::Store;
 use store::cdr_write::{Content, Item, Outcome};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +16,15 @@ use super::Kind;
 
 /// A batch grows up to so many times `cdr.batch_size` while the queue is behind.
 const BATCH_GROWTH_MAX: usize = 16;
+/// Of one reply, which is in memory whole before it is understood.
+const READ_ENTRIES_MAX: usize = 100;
 const READ_BLOCK: Duration = Duration::from_millis(500);
 /// A started batch waits so long for one more entry, and `cdr.batch_timeout` in all: under load batches fill, and a single
 /// call at night is in the API at once.
 const IDLE: Duration = Duration::from_millis(100);
+/// Between two reads for one batch. A blocked read returns with the first entry that comes, and a batch read entry by entry
+/// costs both sides more than its rows.
+const GATHER: Duration = Duration::from_millis(5);
 /// Entries of a consumer that died, or whose answer was lost with its link, are taken over after this long; looked for this
 /// often. One that only waits for the database has them stored twice at most in effort, never in rows.
 const CLAIM_IDLE: Duration = Duration::from_secs(10);
@@ -27,7 +34,9 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 
 pub struct Worker {
     pub queue: Queue,
-    pub reader: Reader,
+    /// One for all workers of the node: one collects while the others commit. Batches fill sooner so, and the legs of a call, which
+    /// come together, are in one of them; apart, the second would have to change what the first has stored.
+    pub reader: Arc<Mutex<Reader>>,
     pub store: Store,
     pub batch_size: usize,
     pub batch_timeout: Duration,
@@ -65,14 +74,16 @@ impl Worker {
         }
     }
 
-    /// Up to `size` entries; once there is a first one, waits for more while they keep coming, at most `batch_timeout`.
+    /// Up to `size` entries, when it is this worker's turn; once there is a first one, waits for more while they keep coming, at
+    /// most `batch_timeout`.
     async fn collect(
         &self,
         size: usize,
         claim: bool,
         stop: &CancellationToken,
     ) -> Result<Vec<Delivered>, queue::Error> {
-        let mut batch = if claim { self.reader.claim_stale(CLAIM_IDLE, size).await? } else { Vec::new() };
+        let reader = self.reader.lock().await;
+        let mut batch = if claim { reader.claim_stale(CLAIM_IDLE, size).await? } else { Vec::new() };
         let mut until = (!batch.is_empty()).then(|| Instant::now() + self.batch_timeout);
         while batch.len() < size && !stop.is_cancelled() {
             let left = until.map(|at| at.saturating_duration_since(Instant::now()));
@@ -80,12 +91,17 @@ impl Worker {
             if block.is_zero() {
                 break;
             }
-            let more = self.reader.read(size - batch.len(), block).await?;
+            let asked = (size - batch.len()).min(READ_ENTRIES_MAX);
+            let more = reader.read(asked, block).await?;
             if more.is_empty() {
                 break;
             }
+            let is_behind = more.len() == asked;
             batch.extend(more);
             until = until.or_else(|| Some(Instant::now() + self.batch_timeout));
+            if !is_behind {
+                tokio::time::sleep(GATHER).await;
+            }
         }
         Ok(batch)
     }
