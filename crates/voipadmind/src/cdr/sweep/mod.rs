@@ -2,28 +2,34 @@
 //! `<uuid>.json`, one event a file. Nothing else ever posts these again.
 //!
 //! A file is taken when its writer closes it (inotify), and otherwise, as at a start, when nobody wrote to it for a while.
+//! Understood, it goes to `done/` (FreeSWITCH's) or away (Kamailio's); all else is kept whole in `bad/`, told and counted.
+
+mod closed;
+mod folder;
+mod memory;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use store::Content;
+use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
+use self::closed::Closed;
+use self::folder::{Found, Seen, look, place_in};
+use self::memory::{Lying, Moved, Troubles};
 use super::Kind;
 use super::http::CDR_BYTES_MAX;
 use super::intake::{Intake, Refusal};
+use super::worker::understood;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Files of one round; the next round takes the rest.
 const FILES_MAX: usize = 1_000;
-/// A file that was written to this recently may be unfinished: neither engine writes atomically.
-const SETTLED: Duration = Duration::from_secs(2);
-/// Of the kernel's events at once: an event with the longest name has 272.
-const EVENT_BYTES: usize = 4 << 10;
-/// FreeSWITCH's files are kept this long after their import, in `done/`.
-const DONE_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// What is not understood may be half a document, whose writer is held up by its disk or was stopped for a while: it is taken
+/// as it is when nobody wrote to it for this long, in which a slow disk answers and the kernel gives up on a dead one.
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// One folder of one engine.
 pub struct Sweeper {
@@ -32,130 +38,173 @@ pub struct Sweeper {
     pub intake: Intake,
 }
 
+/// What became of a file.
+enum Outcome {
+    /// Imported, or taken away by somebody.
+    Gone,
+    /// May still grow: left where it is.
+    Unfinished,
+    Bad(Lying),
+}
+
+enum Failure {
+    /// This file cannot be read or moved; others can.
+    File(std::io::Error),
+    /// Nothing is taken in now.
+    Intake(Refusal),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
 impl Sweeper {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut closed = Closed::default();
+        let (mut closed, mut troubles, mut moved) =
+            (Closed::default(), Troubles::default(), Moved::default());
+        // Of the intake: told like a file's.
+        let mut refusals = Troubles::default();
         loop {
             let files = tokio::select! {
                 () = stop.cancelled() => return,
                 files = closed.next(&self.dir) => files,
                 _ = tick.tick() => {
-                    let dir = self.dir.clone();
-                    closed.watch(&dir);
-                    tokio::task::spawn_blocking(move || settled_files(&dir)).await.unwrap_or_default()
+                    closed.watch(&self.dir);
+                    self.round(&mut troubles, &mut moved).await
                 }
             };
             for file in files {
-                if let Err(error) = self.import(&file).await {
-                    let file = file.display().to_string();
-                    tracing::warn!(file, error, "a spooled document was not imported; trying again");
-                    break;
+                match self.import(&file).await {
+                    Ok(outcome) => {
+                        troubles.forget(&file);
+                        refusals = Troubles::default();
+                        if let Outcome::Bad(lying) = outcome {
+                            moved.remember(lying);
+                        }
+                    }
+                    Err(Failure::File(error)) => {
+                        if troubles.note(&file, Instant::now()) {
+                            let file = file.display().to_string();
+                            tracing::warn!(file, %error, "a spooled document cannot be taken; trying again each minute (docs/runbook.md#cdrs-wait-in-a-spool-folder)");
+                        }
+                    }
+                    Err(Failure::Intake(error)) => {
+                        if refusals.note(&self.dir, Instant::now()) {
+                            let dir = self.dir.display().to_string();
+                            tracing::warn!(dir, %error, "spooled documents wait; trying again every 2 s");
+                        }
+                        break;
+                    }
                 }
             }
         }
     }
 
-    async fn import(&self, file: &Path) -> Result<(), String> {
-        let told = |error: std::io::Error| error.to_string();
-        // An empty one is what a full disk left of a record.
-        let bytes = match tokio::fs::metadata(file).await {
-            // Taken by the round before: told of twice.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            found => found.map_err(told)?.len(),
+    /// The files to try now.
+    async fn round(&self, troubles: &mut Troubles, moved: &mut Moved) -> Vec<PathBuf> {
+        let (dir, mut lying) = (self.dir.clone(), std::mem::take(moved));
+        let looked = tokio::task::spawn_blocking(move || {
+            lying.put_back(Instant::now());
+            (look(&dir), lying)
+        });
+        let found: Found;
+        (found, *moved) = looked.await.unwrap_or_default();
+        troubles.keep(&found.documents);
+        let gauge = |name: &'static str, files: usize| {
+            metrics::gauge!(name, "kind" => self.kind.as_str()).set(files as f64);
         };
-        if bytes == 0 || bytes > CDR_BYTES_MAX as u64 {
-            return self.put_aside(file, "bad").await.map_err(told);
+        gauge("voip_cdr_spool_waiting", found.documents.len());
+        gauge("voip_cdr_spool_unreadable", troubles.len());
+        gauge("voip_cdr_spool_bad", found.bad);
+        let now = Instant::now();
+        found.settled.into_iter().filter(|file| troubles.is_due(file, now)).take(FILES_MAX).collect()
+    }
+
+    async fn import(&self, file: &Path) -> Result<Outcome, Failure> {
+        let about = match tokio::fs::metadata(file).await {
+            // Taken by the round before: told of twice.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Outcome::Gone),
+            found => found?,
+        };
+        let seen = Seen::of(&about);
+        if !about.is_file() {
+            return Ok(Outcome::Gone);
         }
-        let body = Bytes::from(tokio::fs::read(file).await.map_err(told)?);
+        if seen.bytes > CDR_BYTES_MAX as u64 {
+            return self.put_into_bad(file, seen, "too_large", "").await;
+        }
+        let mut body = Vec::new();
+        tokio::fs::File::open(file).await?.take(CDR_BYTES_MAX as u64).read_to_end(&mut body).await?;
+        if body.len() as u64 != seen.bytes {
+            return Ok(Outcome::Unfinished);
+        }
+        let body = Bytes::from(body);
         let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let uuid = name.strip_suffix(".cdr.json").unwrap_or_default();
+        // What is understood is whole: no beginning of a document is one.
+        let poison = match understood(self.kind, uuid, &body) {
+            Content::Poison { reason, .. } => Some(reason),
+            _ => None,
+        };
+        if poison.is_some() && !seen.is_older_than(UNFINISHED) {
+            return Ok(Outcome::Unfinished);
+        }
+        if body.is_empty() {
+            // What a full disk left of a record.
+            return self.put_into_bad(file, seen, "empty", "").await;
+        }
+        // Before it is taken in: one that cannot be put aside would be taken in again and again.
+        let folder = match (self.kind, &poison) {
+            (_, Some(_)) => Some(self.dir.join("bad")),
+            (Kind::Freeswitch, None) => Some(self.dir.join("done")),
+            (Kind::Kamailio | Kind::Channel, None) => None,
+        };
+        if let Some(folder) = &folder {
+            tokio::fs::create_dir_all(folder).await?;
+        }
         match self.intake.accept(self.kind, uuid, body).await {
             Ok(()) => {}
-            Err(Refusal::TooLarge(_)) => return self.put_aside(file, "bad").await.map_err(told),
-            Err(refusal) => return Err(refusal.to_string()),
+            Err(Refusal::TooLarge(_)) => return self.put_into_bad(file, seen, "too_large", "").await,
+            Err(refusal) => return Err(Failure::Intake(refusal)),
         }
         metrics::counter!("voip_cdr_spool_imported_total", "kind" => self.kind.as_str()).increment(1);
-        match self.kind {
-            Kind::Freeswitch => self.put_aside(file, "done").await.map_err(told),
-            Kind::Kamailio | Kind::Channel => tokio::fs::remove_file(file).await.map_err(told),
+        if let Some(why) = poison {
+            return self.put_into_bad(file, seen, "not_understood", &why).await;
         }
-    }
-
-    async fn put_aside(&self, file: &Path, folder: &str) -> std::io::Result<()> {
-        let folder = self.dir.join(folder);
-        tokio::fs::create_dir_all(&folder).await?;
-        tokio::fs::rename(file, folder.join(file.file_name().unwrap_or_default())).await
-    }
-}
-
-/// The folder's files, as their writers close them.
-#[derive(Default)]
-struct Closed(Option<EventStream<Vec<u8>>>);
-
-impl Closed {
-    /// Where it is not watched: the folder may come later, or be replaced.
-    fn watch(&mut self, dir: &Path) {
-        let watched = || -> std::io::Result<EventStream<Vec<u8>>> {
-            let inotify = Inotify::init()?;
-            let mask =
-                WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::DELETE_SELF | WatchMask::MOVE_SELF;
-            inotify.watches().add(dir, mask | WatchMask::ONLYDIR)?;
-            inotify.into_event_stream(vec![0; EVENT_BYTES])
-        };
-        // Without it files are found a little later, when they have settled.
-        self.0 = self.0.take().or_else(|| watched().ok());
-    }
-
-    /// The next one. Cancelled, it loses nothing that the next sweep would not find.
-    async fn next(&mut self, dir: &Path) -> Vec<PathBuf> {
-        let Some(events) = &mut self.0 else { return std::future::pending().await };
-        match events.next().await {
-            Some(Ok(event))
-                if !event
-                    .mask
-                    .intersects(EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::IGNORED) =>
-            {
-                let file = event.name.map(|name| dir.join(name));
-                file.into_iter().filter(|file| is_document(file)).collect()
-            }
-            _ => {
-                self.0 = None;
-                Vec::new()
-            }
+        match folder {
+            Some(done) => tokio::fs::rename(file, done.join(file.file_name().unwrap_or_default())).await?,
+            None => tokio::fs::remove_file(file).await?,
         }
+        Ok(Outcome::Gone)
     }
-}
 
-fn is_document(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "json")
-}
-
-/// In no order: it does not matter to the store.
-fn settled_files(dir: &Path) -> Vec<PathBuf> {
-    prune(&dir.join("done"));
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    entries
-        .filter_map(Result::ok)
-        .filter(|entry| is_document(&entry.path()))
-        .filter(|entry| entry.metadata().is_ok_and(|m| m.is_file() && older_than(&m, SETTLED)))
-        .map(|entry| entry.path())
-        .take(FILES_MAX)
-        .collect()
-}
-
-fn prune(done: &Path) {
-    let Ok(entries) = std::fs::read_dir(done) else { return };
-    for entry in entries.filter_map(Result::ok).take(FILES_MAX) {
-        if entry.metadata().is_ok_and(|m| m.is_file() && older_than(&m, DONE_KEPT)) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    /// `reason` is the counter's label, `why` for a person.
+    async fn put_into_bad(
+        &self,
+        file: &Path,
+        as_read: Seen,
+        reason: &'static str,
+        why: &str,
+    ) -> Result<Outcome, Failure> {
+        let bad = self.dir.join("bad");
+        tokio::fs::create_dir_all(&bad).await?;
+        let in_bad = place_in(&bad, file).await?;
+        tokio::fs::rename(file, &in_bad).await?;
+        metrics::counter!("voip_cdr_spool_bad_total", "kind" => self.kind.as_str(), "reason" => reason)
+            .increment(1);
+        let (shown, bytes) = (in_bad.display().to_string(), as_read.bytes);
+        tracing::warn!(
+            file = shown,
+            bytes,
+            reason,
+            why,
+            "a spooled file was put aside (docs/runbook.md#files-in-bad)"
+        );
+        Ok(Outcome::Bad(Lying { in_bad, from: file.to_owned(), as_read, since: Instant::now() }))
     }
-}
-
-fn older_than(file: &std::fs::Metadata, age: Duration) -> bool {
-    let modified = file.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    SystemTime::now().duration_since(modified).is_ok_and(|since| since > age)
 }
