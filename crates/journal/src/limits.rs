@@ -36,7 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            segment_bytes_max: 16 << 20,
+            segment_bytes_max: SEGMENT_BYTES_MAX,
             journal_bytes_max: 4 << 30,
             disk_reserve_bytes: 64 << 20,
             pending_records_max: 500_000,
@@ -49,7 +49,13 @@ impl Default for Limits {
     }
 }
 
+/// A segment file, unless the caller chooses.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
 impl Limits {
+    /// The least `journal_bytes_max` that goes with the default segments.
+    pub const JOURNAL_BYTES_MIN: u64 = 2 * SEGMENT_BYTES_MAX;
+
     /// Refuses limits that contradict each other, before any file is touched.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         let record_max = record_bytes(KEY_BYTES_MAX, self.body_bytes_max);

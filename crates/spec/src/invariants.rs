@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{Cluster, Durability, FIXED_PORTS, Shape, failover, network};
 
+/// Two segments of voipadmind's journal: it takes no less (its own configuration says so too), and by then engines would run.
+const JOURNAL_BYTES_MIN: u64 = 32 << 20;
+
 /// A broken rule; [`Cluster::parse`] adds file and line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
@@ -139,6 +142,13 @@ fn cdr(c: &Cluster) -> Check {
             "cdr.durability",
             "is strict on a single node: every CDR would be refused",
             "write 'replicated', or add the second node",
+        );
+    }
+    if c.cdr.journal_max.0 < JOURNAL_BYTES_MIN {
+        return broken(
+            "cdr.journal_max",
+            format!("{}KiB cannot hold two segments of the journal", c.cdr.journal_max.0 >> 10),
+            format!("use {}MiB or more", JOURNAL_BYTES_MIN >> 20),
         );
     }
     Ok(())
@@ -284,6 +294,7 @@ mod tests {
             ("127.0.0.1/32", "127.0.0.1/33", "sip.trusted_sources", "no network"),
             ("queue_name: cdr_queue", "queue_name: 'a b'", "cdr.queue_name", "no stream name"),
             ("durability: replicated", "durability: strict", "cdr.durability", "single node"),
+            ("journal_max: 4GiB", "journal_max: 1MiB", "cdr.journal_max", "1024KiB cannot hold two segments"),
             ("workers: 4", "workers: 20", "server.database_max_open_conns", "leave none"),
             ("full_name: Phone 1001", "full_name: '${x}'", "demo.extensions.full_name", "plain text"),
             ("agents: [\"1002\"", "agents: [\"1999\"", "demo.queue.agents", "1999 is none of"),

@@ -78,11 +78,11 @@ impl Store {
         Ok((quarantined(&row)?, row.try_get("body")?))
     }
 
-    /// Stores a held document that is understood now, and marks it as imported, in one transaction. Its legs that are stored
-    /// already are found as duplicates.
+    /// Stores a held or discarded document that is understood now, and marks it as imported, in one transaction. Its legs that
+    /// are stored already are found as duplicates.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: nothing is held under this id. Data that the database refuses: [`Error::Invalid`]; it stays held.
+    /// [`Error::NotFound`]: no such document, or it was imported. Data that the database refuses: [`Error::Invalid`]; it stays.
     pub async fn import_quarantined(&self, actor: &Actor, id: i64, item: &Item) -> Result<Outcome> {
         let items = std::slice::from_ref(item);
         insert::ensure_partitions(self, items).await?;
@@ -91,7 +91,7 @@ impl Store {
             let mut tx = self.write_by_keys(Scope::Platform).await?;
             locks.take(&mut tx).await?;
             if let Some(outcome) = write(&mut tx, items, &mut locks).await? {
-                if tx.execute(SETTLE, &[&id, &"imported"]).await? == 0 {
+                if tx.execute(IMPORTED, &[&id]).await? == 0 {
                     return Err(Error::NotFound);
                 }
                 tx.execute(LOG, &[&actor.who, &"replay", &id.to_string()]).await?;
@@ -103,10 +103,10 @@ impl Store {
         Err(Error::Unavailable("the call of this document changes faster than it can be locked".to_owned()))
     }
 
-    /// Why a document is held, told anew.
+    /// Why a document was not imported, told anew.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: nothing is held under this id.
+    /// [`Error::NotFound`]: no such document, or it was imported.
     pub async fn still_quarantined(&self, id: i64, reason: &str) -> Result<()> {
         let mut tx = self.write(Scope::Platform).await?;
         if tx.execute(REASON, &[&id, &crate::cdr_write::quarantine::reason(reason)]).await? == 0 {
@@ -118,10 +118,10 @@ impl Store {
     /// Puts a held document away. Its bytes stay.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: nothing is held under this id.
+    /// [`Error::NotFound`]: no such document, or it is not held.
     pub async fn discard_quarantined(&self, actor: &Actor, id: i64) -> Result<()> {
         let mut tx = self.write(Scope::Platform).await?;
-        if tx.execute(SETTLE, &[&id, &"discarded"]).await? == 0 {
+        if tx.execute(DISCARDED, &[&id]).await? == 0 {
             return Err(Error::NotFound);
         }
         tx.execute(LOG, &[&actor.who, &"discard", &id.to_string()]).await?;
@@ -156,9 +156,14 @@ pub(crate) const GET: &str =
         octet_length(q.body) AS bytes, encode(q.sha256, 'hex') AS sha256, q.body
     FROM voip.cdr_quarantine q WHERE q.id = $1";
 
-pub(crate) const SETTLE: &str = "UPDATE voip.cdr_quarantine SET state = $2 WHERE id = $1 AND state = 'held'";
+pub(crate) const IMPORTED: &str =
+    "UPDATE voip.cdr_quarantine SET state = 'imported' WHERE id = $1 AND state <> 'imported'";
 
-pub(crate) const REASON: &str = "UPDATE voip.cdr_quarantine SET reason = $2 WHERE id = $1 AND state = 'held'";
+pub(crate) const DISCARDED: &str =
+    "UPDATE voip.cdr_quarantine SET state = 'discarded' WHERE id = $1 AND state = 'held'";
+
+pub(crate) const REASON: &str =
+    "UPDATE voip.cdr_quarantine SET reason = $2 WHERE id = $1 AND state <> 'imported'";
 
 pub(crate) const LOG: &str = "INSERT INTO voip.audit_log (who, action, entity, entity_id)
     VALUES ($1, $2, 'cdr_quarantine', $3)";

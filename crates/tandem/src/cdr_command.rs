@@ -16,6 +16,10 @@ use crate::render_command;
 const REQUEST: Duration = Duration::from_secs(30);
 /// Documents listed at once.
 const LISTED_MAX: u32 = 500;
+/// Documents given again by one request: each waits for the standby, and all must be done before [`REQUEST`].
+const REPLAYED_MAX: u32 = 100;
+/// Requests of one `replay --all`.
+const REPLAYS_MAX: u32 = 100_000;
 /// An answer: the largest, a document of a MiB as JSON.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// A reason in a list.
@@ -74,18 +78,21 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Quarantine {
-    /// The newest 500.
+    /// The newest 500, and how to see the next.
     List {
         #[arg(long, value_enum, default_value_t = State::Held)]
         state: State,
+        /// Only what is older than this id.
+        #[arg(long, value_name = "ID")]
+        after: Option<i64>,
     },
     /// One document, as it came.
     Show { id: i64 },
-    /// Give a document again: after an upgrade that understands it.
+    /// Give a document again, held or discarded: after an upgrade that understands it.
     Replay {
         #[arg(required_unless_present = "all")]
         id: Option<i64>,
-        /// The newest 500 that are held.
+        /// Every one that is held.
         #[arg(long, conflicts_with = "id")]
         all: bool,
     },
@@ -122,13 +129,15 @@ pub fn run(args: CdrArgs) -> Result<()> {
 }
 
 fn accounting(api: &Api, json: bool, from: Option<String>, to: Option<String>) -> Result<()> {
-    const COLUMNS: [&str; 11] = [
+    const COLUMNS: [&str; 13] = [
         "hour",
         "node",
         "sessions_ended",
         "exempt",
         "legs",
+        "events",
         "stored",
+        "duplicates",
         "quarantined",
         "held",
         "pending",
@@ -155,38 +164,59 @@ fn accounting(api: &Api, json: bool, from: Option<String>, to: Option<String>) -
 fn quarantine(api: &Api, json: bool, command: Quarantine) -> Result<()> {
     const PATH: &str = "/api/cdr/quarantine";
     match command {
-        Quarantine::List { state } => {
+        Quarantine::List { state, after } => {
             let state = state.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default();
-            let page = api.json("GET", &format!("{PATH}?limit={LISTED_MAX}&state={state}"))?;
+            let from = after.map(|id| format!("&after={id}")).unwrap_or_default();
+            let page = api.json("GET", &format!("{PATH}?limit={LISTED_MAX}&state={state}{from}"))?;
             if json {
                 return print(&page);
             }
             table(
                 &page["items"],
                 &["id", "state", "received_at", "node", "source", "uuid", "times", "bytes", "reason"],
-            )
+            )?;
+            if let Some(next) = page["next"].as_str() {
+                let next = harmless(next);
+                say!("\nThere are more: tandem cdr quarantine list --state {state} --after {next}");
+            }
+            Ok(())
         }
         Quarantine::Show { id } if json => print(&api.json("GET", &format!("{PATH}/{id}"))?),
         Quarantine::Show { id } => {
             std::io::stdout().write_all(&api.ask("GET", &format!("{PATH}/{id}/body"))?)?;
             Ok(())
         }
-        Quarantine::Replay { id, .. } => {
-            let which = id.map(|id| format!("/{id}")).unwrap_or_default();
-            let done = api.json("POST", &format!("{PATH}{which}/replay"))?;
-            if json {
-                return print(&done);
-            }
-            say!(
-                "imported {}, rows that are new {}, still held {}",
-                done["imported"],
-                done["rows"],
-                done["held"]
-            );
-            Ok(())
+        Quarantine::Replay { id: Some(id), .. } => {
+            replayed(json, &api.json("POST", &format!("{PATH}/{id}/replay"))?)
         }
+        Quarantine::Replay { id: None, .. } => replayed(json, &replay_all(api, PATH)?),
         Quarantine::Discard { id } => api.ask("POST", &format!("{PATH}/{id}/discard")).map(drop),
     }
+}
+
+/// Every held document once, from the newest to the oldest.
+fn replay_all(api: &Api, path: &str) -> Result<Value> {
+    const COUNTS: [&str; 3] = ["imported", "rows", "held"];
+    let mut done = [0; COUNTS.len()];
+    let mut after = String::new();
+    for _ in 0..REPLAYS_MAX {
+        let page = api.json("POST", &format!("{path}/replay?limit={REPLAYED_MAX}{after}"));
+        let page = page.with_context(|| format!("{} documents were imported before this", done[0]))?;
+        for (sum, count) in done.iter_mut().zip(COUNTS) {
+            *sum += page[count].as_u64().with_context(|| format!("the API answers without '{count}'"))?;
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    Ok(COUNTS.into_iter().zip(done).map(|(count, sum)| (count.to_owned(), Value::from(sum))).collect())
+}
+
+fn replayed(json: bool, done: &Value) -> Result<()> {
+    if json {
+        return print(done);
+    }
+    say!("imported {}, rows that are new {}, still held {}", done["imported"], done["rows"], done["held"]);
+    Ok(())
 }
 
 fn print(answer: &Value) -> Result<()> {
@@ -236,7 +266,7 @@ impl Api {
             (Some(base), Some(key)) => (base, key),
             (base, key) => {
                 let (cluster, secrets) = render_command::load(&door.dir).context(
-                    "without TANDEM_API and TANDEM_API_KEY (. .tandem/env) this node's own files are asked",
+                    "without TANDEM_API and TANDEM_API_KEY (type: set -a; . .tandem/env; set +a) this node's own files are asked",
                 )?;
                 let own = format!("http://127.0.0.1:{}", cluster.ports.api);
                 (base.unwrap_or(own), key.unwrap_or(secrets.api_key))
@@ -258,8 +288,11 @@ impl Api {
         let body = body.with_context(|| format!("reading the answer of {url}"))?;
         if !answer.status().is_success() {
             let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let detail = problem["detail"].as_str().unwrap_or("no more was said");
-            bail!("the API says {}: {}", answer.status(), harmless(detail));
+            let detail = harmless(problem["detail"].as_str().unwrap_or("no more was said"));
+            match problem["field"].as_str().map(harmless) {
+                Some(field) => bail!("the API says {}: {field}: {detail}", answer.status()),
+                None => bail!("the API says {}: {detail}", answer.status()),
+            }
         }
         Ok(body)
     }

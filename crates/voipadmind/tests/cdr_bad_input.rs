@@ -80,6 +80,18 @@ fn refusals_are_clear_and_acknowledge_nothing() {
         "0"
     );
     assert!(node.is_running());
+    // Neither vanished without a trace.
+    let (metrics, log) = (node.get("/metrics").text(), node.log());
+    for (reason, length) in [("too_large", 2 << 20), ("empty", 0)] {
+        assert!(metrics.contains(&format!("voip_cdr_refused_total{{reason=\"{reason}\"}} 1")), "{metrics}");
+        let told = |line: &&str| {
+            line.contains("was refused")
+                && line.contains(reason)
+                && line.contains("uuid=\"x\"")
+                && line.contains(&format!("length={length}"))
+        };
+        assert_eq!(log.lines().filter(told).count(), 1, "{reason}: {log}");
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -88,12 +88,23 @@ fn what_is_held_is_given_again_or_put_away() {
     let refused = post(&format!("{half}/replay"));
     assert_eq!(refused.status, 422, "{}", refused.text());
     let imported = post(&format!("{sound}/replay"));
-    assert_eq!((imported.status, imported.json()), (200, json!({"imported": 1, "rows": 1, "held": 0})));
+    assert_eq!(
+        (imported.status, imported.json()),
+        (200, json!({"imported": 1, "rows": 1, "held": 0, "next": null}))
+    );
     assert_eq!(node.sql("SELECT leg_uuid || node FROM voip.cdr"), format!("{UUID}n2"), "stored for its node");
-    assert_eq!(post(&format!("{sound}/replay")).status, 404, "once");
-    assert_eq!(post("replay").json(), json!({"imported": 0, "rows": 0, "held": 1}));
+    let told = |path: String, state: &str| {
+        let refused = post(&path);
+        assert_eq!((refused.status, &refused.json()["field"]), (409, &json!("state")), "{path}");
+        assert!(refused.text().contains(state), "{}", refused.text());
+    };
+    told(format!("{sound}/replay"), "imported already");
+    told(format!("{sound}/discard"), "imported already");
+    assert_eq!(post("replay").json(), json!({"imported": 0, "rows": 0, "held": 1, "next": null}));
     assert_eq!(post(&format!("{half}/discard")).status, 204);
-    assert_eq!(post(&format!("{half}/discard")).status, 404, "once");
+    told(format!("{half}/discard"), "discarded already; replay");
+    assert_eq!(post("9999/discard").status, 404);
+    assert_eq!(post("9999/replay").status, 404);
     assert_eq!(node.get("/api/cdr/quarantine").json()["items"], json!([]));
     let all = node.get("/api/cdr/quarantine?state=all").json();
     let states: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["state"].clone()).collect();
@@ -103,6 +114,51 @@ fn what_is_held_is_given_again_or_put_away() {
     );
     assert_eq!(audit, "replay,discard");
     assert_eq!(node.get("/api/cdr/quarantine/x").status, 404);
+}
+
+#[test]
+fn a_discarded_document_can_be_given_again() {
+    let node = testkit::or_skip!(Node::start());
+    let post = |path: &str| node.api("POST", &format!("/api/cdr/quarantine/{path}"), PLATFORM_KEY, None, &[]);
+    assert_eq!(node.post_cdr("u1", "application/json", b"{\"half\":").status, 200);
+    node.settle();
+    let id = node.sql("SELECT id FROM voip.cdr_quarantine");
+    assert_eq!(post(&format!("{id}/discard")).status, 204);
+    assert_eq!(post("replay").json()["held"], json!(0), "all means those that are held");
+    assert_eq!(post(&format!("{id}/replay")).status, 422, "not understood, as before");
+    assert_eq!(node.sql("SELECT state FROM voip.cdr_quarantine"), "discarded");
+    // As if a later version understood it.
+    let hex = wire("cdr/queue_call.a_leg.json").iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    node.sql(&format!("UPDATE voip.cdr_quarantine SET body = '\\x{hex}'"));
+    assert_eq!(post(&format!("{id}/replay")).json()["rows"], json!(1));
+    assert_eq!(node.sql("SELECT state FROM voip.cdr_quarantine"), "imported");
+}
+
+/// The same bytes are kept once for each call they were posted for; all of many are given again, each once, page by page.
+#[test]
+fn all_that_are_held_are_given_again_page_by_page() {
+    let node = testkit::or_skip!(Node::start());
+    for uuid in ["u1", "u2", "u3", "u4", "u5", "u5"] {
+        assert_eq!(node.post_cdr(uuid, "application/json", b"[]").status, 200);
+        node.settle();
+    }
+    let kept =
+        node.sql("SELECT string_agg(uuid || ' ' || times, ',' ORDER BY uuid) FROM voip.cdr_quarantine");
+    assert_eq!(kept, "u1 1,u2 1,u3 1,u4 1,u5 2");
+    let mut path = "/api/cdr/quarantine/replay?limit=2".to_owned();
+    let mut held = Vec::new();
+    loop {
+        let page = node.api("POST", &path, PLATFORM_KEY, None, &[]).json();
+        held.push(page["held"].as_u64().unwrap());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/cdr/quarantine/replay?limit=2&after={next}");
+    }
+    assert_eq!(held, [2, 2, 1]);
+    let refused = node.api("POST", "/api/cdr/quarantine/replay?after=x", PLATFORM_KEY, None, &[]);
+    assert_eq!((refused.status, &refused.json()["field"]), (400, &json!("after")));
 }
 
 #[test]

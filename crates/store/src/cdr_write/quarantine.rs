@@ -1,4 +1,4 @@
-//! What could not be understood or stored is kept whole, once, with the reason. This must not fail for any input.
+//! What could not be understood or stored is kept whole, once for each call's uuid, with the reason. This must not fail for any input.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -42,13 +42,14 @@ impl<'a> Kept<'a> {
 }
 
 pub(super) async fn keep(tx: &mut Transaction, kept: &[Kept<'_>]) -> Result<()> {
+    let identity = |kept: &Kept<'_>| {
+        (Sha256::digest(&kept.item.body).to_vec(), kept.uuid.map(|uuid| storable(uuid, UUID_CHARS_MAX)))
+    };
     // In one order, so that two workers with the same documents cannot wait for each other.
-    let by_sha256: BTreeMap<Vec<u8>, &Kept<'_>> =
-        kept.iter().map(|kept| (Sha256::digest(&kept.item.body).to_vec(), kept)).collect();
-    for (sha256, Kept { item, reason, source, uuid }) in by_sha256 {
+    let by_identity: BTreeMap<_, &Kept<'_>> = kept.iter().map(|kept| (identity(kept), kept)).collect();
+    for ((sha256, uuid), Kept { item, reason, source, .. }) in by_identity {
         let kept_reason = self::reason(reason);
         let source = storable(source, UUID_CHARS_MAX);
-        let uuid = uuid.map(|uuid| storable(uuid, UUID_CHARS_MAX));
         let node = storable(&item.node, UUID_CHARS_MAX);
         let body: &[u8] = &item.body;
         tx.execute(KEEP, &[&sha256, &body, &kept_reason, &source, &uuid, &node, &item.received]).await?;
@@ -69,5 +70,5 @@ fn storable(text: &str, chars_max: usize) -> String {
 pub(crate) const KEEP: &str =
     "INSERT INTO voip.cdr_quarantine (sha256, body, reason, source, uuid, node, received_at, last_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-     ON CONFLICT (sha256) DO UPDATE SET times = cdr_quarantine.times + 1,
+     ON CONFLICT (sha256, uuid) DO UPDATE SET times = cdr_quarantine.times + 1,
         last_at = greatest(cdr_quarantine.last_at, EXCLUDED.last_at)";

@@ -185,6 +185,24 @@ async fn a_record_that_cannot_be_stored_goes_to_quarantine_alone() {
     assert_eq!(receipts.len(), 24, "quarantined is stored");
 }
 
+#[tokio::test]
+async fn the_same_bytes_of_two_calls_are_two_documents_and_of_one_are_one() {
+    let fixture = testkit::or_skip!(Fixture::seeded().await);
+    let poison = |seq, uuid: Option<&str>| {
+        let (reason, source) = ("a list".to_owned(), "freeswitch".to_owned());
+        let content = Content::Poison { reason, source, uuid: uuid.map(str::to_owned) };
+        store::Item { body: "[]".into(), ..item(seq, content) }
+    };
+    let batch = [poison(1, Some("u1")), poison(2, Some("u2")), poison(3, None)];
+    for _ in 0..2 {
+        fixture.store.commit_cdr_batch(&batch).await.unwrap();
+    }
+    let kept = fixture.store.quarantine(Some("held"), 10, None).await.unwrap().items;
+    let mut kept: Vec<_> = kept.into_iter().map(|kept| (kept.uuid, kept.times, kept.bytes)).collect();
+    kept.sort();
+    assert_eq!(kept, [(None, 2, 2), (Some("u1".to_owned()), 2, 2), (Some("u2".to_owned()), 2, 2)]);
+}
+
 /// Four workers, calls of several levels, every leg twice, in any order and any batches: each row once, under its root.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_side_by_side_agree_with_one_alone() {

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::Kind;
-use super::intake::{Intake, Refusal};
+use super::intake::{Intake, KEY_CHARS_MAX, Refusal};
 use crate::http::input::read_body;
 use crate::http::problem::Problem;
 
@@ -37,12 +37,39 @@ async fn accept(
     request: Request,
     bytes_max: usize,
 ) -> Result<Response, Problem> {
-    let body = read_body(request.into_body(), "the document", bytes_max).await?;
-    if body.is_empty() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "the document is empty: there is nothing to keep"));
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|l| l.to_str().ok()?.parse().ok());
+    let body = match read_body(request.into_body(), "the document", bytes_max).await {
+        Ok(body) if body.is_empty() => {
+            let problem = "the document is empty: there is nothing to keep";
+            Err(("empty", Problem::new(StatusCode::BAD_REQUEST, problem)))
+        }
+        Ok(body) => Ok(body),
+        Err(problem) if problem.status == StatusCode::PAYLOAD_TOO_LARGE => Err(("too_large", problem)),
+        Err(problem) => Err(("broken_off", problem)),
+    };
+    match body {
+        Ok(body) => intake.accept(kind, key, body).await?,
+        Err((reason, problem)) => {
+            refused(kind, key, reason, length);
+            return Err(problem);
+        }
     }
-    intake.accept(kind, key, body).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain")], "kept\n").into_response())
+}
+
+/// Tells of a document that never got as far as the intake: of what its sender does with it, nobody else knows.
+fn refused(kind: Kind, key: &str, reason: &'static str, length: Option<u64>) {
+    metrics::counter!("voip_cdr_received_total", "kind" => kind.as_str()).increment(1);
+    metrics::counter!("voip_cdr_refused_total", "reason" => reason).increment(1);
+    // A client chose it.
+    let uuid: String = key.chars().filter(|c| !c.is_control()).take(KEY_CHARS_MAX).collect();
+    tracing::warn!(
+        kind = kind.as_str(),
+        uuid,
+        length,
+        reason,
+        "a posted document was refused; its sender keeps it (docs/runbook.md#files-in-bad)"
+    );
 }
 
 impl From<Refusal> for Problem {

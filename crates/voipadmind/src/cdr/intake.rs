@@ -114,7 +114,7 @@ impl Intake {
 }
 
 /// Four bytes a character at most: the journal keeps 255 bytes of a key.
-const KEY_CHARS_MAX: usize = 63;
+pub const KEY_CHARS_MAX: usize = 63;
 
 impl Refusal {
     fn reason(&self) -> &'static str {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
-use store::page::{PAGE_ITEMS_MAX, Page};
+use store::page::Page;
 use store::quarantine::Quarantined;
 use store::{Content, Item, Store};
 use uuid::Uuid;
@@ -39,6 +39,17 @@ pub struct Whole {
     body: String,
 }
 
+/// Which of the held documents are given again.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct Again {
+    /// 1 to 500, default 50, the newest first.
+    limit: Option<String>,
+    /// `next` of the answer before.
+    after: Option<String>,
+}
+
 /// What became of documents given again.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Replayed {
@@ -48,6 +59,8 @@ pub struct Replayed {
     rows: usize,
     /// Not understood yet.
     held: usize,
+    /// Give it as `after` for the next ones; null at the end.
+    next: Option<String>,
 }
 
 #[utoipa::path(get, path = "/api/cdr/quarantine", params(Listing), tag = "cdr", security(("key" = [])),
@@ -95,8 +108,9 @@ pub async fn body(
 }
 
 #[utoipa::path(post, path = "/api/cdr/quarantine/{id}/replay", tag = "cdr", security(("key" = [])),
-    params(("id" = i64, Path)),
-    responses((status = 200, body = Replayed), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    params(("id" = i64, Path)), description = "Gives a document again, held or discarded.",
+    responses((status = 200, body = Replayed), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem)))]
 pub async fn replay(
     caller: Caller,
     State(store): State<Store>,
@@ -106,24 +120,34 @@ pub async fn replay(
     caller.may_for_platform(Access::Write, "cdr")?;
     let actor = request.actor(&caller, store::Scope::Platform, &());
     let id = id(&path)?;
-    match to_the_end(async move { replay_one(&store, &actor, id).await }).await? {
-        Replay::Imported { rows } => Ok(Json(Replayed { imported: 1, rows, held: 0 })),
+    let replay = async move {
+        match replay_one(&store, &actor, id).await {
+            Err(store::Error::NotFound) => Err(why_not(&store, id).await),
+            done => done,
+        }
+    };
+    match to_the_end(replay).await? {
+        Replay::Imported { rows } => Ok(Json(Replayed { imported: 1, rows, ..Replayed::default() })),
         Replay::Held { reason } => Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, reason)),
     }
 }
 
-#[utoipa::path(post, path = "/api/cdr/quarantine/replay", tag = "cdr", security(("key" = [])),
-    description = "Gives the newest 500 that are held again.", responses((status = 200, body = Replayed)))]
+#[utoipa::path(post, path = "/api/cdr/quarantine/replay", tag = "cdr", security(("key" = [])), params(Again),
+    description = "Gives those that are held again, a page at a time.", responses((status = 200, body = Replayed)))]
 pub async fn replay_all(
     caller: Caller,
     State(store): State<Store>,
+    Query(again): Query<Again>,
     request: Request,
 ) -> Result<Json<Replayed>, Problem> {
     caller.may_for_platform(Access::Write, "cdr")?;
     let actor = request.actor(&caller, store::Scope::Platform, &());
+    let items = page_items(again.limit.as_deref())?;
     let all = async move {
-        let mut done = Replayed::default();
-        for kept in store.quarantine(Some("held"), PAGE_ITEMS_MAX, None).await?.items {
+        // By id: what is imported meanwhile leaves the list without moving the cursor.
+        let page = store.quarantine(Some("held"), items, again.after.as_deref()).await?;
+        let mut done = Replayed { next: page.next, ..Replayed::default() };
+        for kept in page.items {
             match replay_one(&store, &actor, kept.id).await {
                 Ok(Replay::Imported { rows }) => {
                     done.imported += 1;
@@ -141,7 +165,8 @@ pub async fn replay_all(
 }
 
 #[utoipa::path(post, path = "/api/cdr/quarantine/{id}/discard", tag = "cdr", security(("key" = [])),
-    params(("id" = i64, Path)), responses((status = 204), (status = 404, body = Problem)))]
+    params(("id" = i64, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn discard(
     caller: Caller,
     State(store): State<Store>,
@@ -151,8 +176,28 @@ pub async fn discard(
     caller.may_for_platform(Access::Write, "cdr")?;
     let actor = request.actor(&caller, store::Scope::Platform, &());
     let id = id(&path)?;
-    to_the_end(async move { store.discard_quarantined(&actor, id).await }).await?;
+    let discard = async move {
+        match store.discard_quarantined(&actor, id).await {
+            Err(store::Error::NotFound) => Err(why_not(&store, id).await),
+            done => done,
+        }
+    };
+    to_the_end(discard).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Why nothing is done with a document: it is not there, or what was done with it.
+async fn why_not(store: &Store, id: i64) -> store::Error {
+    let reason = match store.quarantined(id).await.map(|(about, _)| about.state) {
+        Ok(state) if state == "imported" => {
+            "it is imported already: what it says is in GET /api/cdr, and nothing more is to be done"
+        }
+        Ok(state) if state == "discarded" => "it is discarded already; replay gives it again",
+        // Changed again meanwhile.
+        Ok(_) => "it is held; ask again",
+        Err(error) => return error,
+    };
+    store::Error::Conflict { field: "state", reason: reason.to_owned() }
 }
 
 enum Replay {
@@ -162,7 +207,7 @@ enum Replay {
 
 async fn replay_one(store: &Store, actor: &store::audit::Actor, id: i64) -> store::Result<Replay> {
     let (about, body) = store.quarantined(id).await?;
-    if about.state != "held" {
+    if about.state == "imported" {
         return Err(store::Error::NotFound);
     }
     let body = Bytes::from(body);

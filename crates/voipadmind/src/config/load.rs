@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use journal::Limits;
 use strictyaml::Error;
 
 use super::{Config, Durability, Secret};
@@ -67,6 +68,11 @@ fn check(file: &str, text: &str, config: &Config) -> Result<(), Error> {
             "is strict on a node without a peer: every CDR would be refused with 503",
             "use 'replicated', or list both nodes in database.host",
         );
+    }
+    if config.cdr.journal_max.0 < Limits::JOURNAL_BYTES_MIN {
+        let (is, least) = (config.cdr.journal_max.0 >> 10, Limits::JOURNAL_BYTES_MIN >> 20);
+        let problem = format!("{is}KiB cannot hold two segments of the journal");
+        return wrong("cdr.journal_max", &problem, &format!("use {least}MiB or more"));
     }
     if let Some(peer) = &config.recordings.peer {
         if peer.password.expose().len() < 16 {
@@ -185,6 +191,10 @@ logging:
                     "x".repeat(16)
                 ),
                 "recordings.peer.name: is this node's own name",
+            ),
+            (
+                format!("{GOOD}cdr: {{journal_max: 1MiB}}\n"),
+                "cdr.journal_max: 1024KiB cannot hold two segments of the journal; use 32MiB or more",
             ),
             (format!("{GOOD}cdr: {{workers: 20}}\n"), "database.max_open_conns: must be larger"),
             (format!("{GOOD}metrics: {{allow: [10.0.0.0/99]}}\n"), "10.0.0.0/99"),

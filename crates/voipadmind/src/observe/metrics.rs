@@ -54,6 +54,10 @@ fn describe() {
     counter!("voip_cdr_duplicates_total", "rows that were there already");
     counter!("voip_cdr_quarantined_total", "documents kept whole because they could not be understood");
     counter!("voip_cdr_spool_imported_total", "documents imported from an engine's spool folder, by kind");
+    counter!("voip_cdr_spool_bad_total", "spooled files put aside in bad/, by kind and reason");
+    gauge!("voip_cdr_spool_waiting", "files that wait in an engine's spool folder, by kind");
+    gauge!("voip_cdr_spool_unreadable", "of these, cannot be read or moved");
+    gauge!("voip_cdr_spool_bad", "files that lie in bad/, by kind");
     counter!("voip_cdr_expired_rows_total", "rows deleted because nobody keeps them longer");
     counter!("voip_cdr_expired_partitions_total", "months dropped because nobody keeps them longer");
     counter!("voip_sip_events_total", "events of Kamailio stored");

@@ -80,7 +80,7 @@ pub fn backlog(facts: &Facts, name: &'static str) -> Vec<Line> {
             Ok(0) => {}
             Ok(count) if waiting.folder.ends_with("bad") => lines.warn(
                 format!("{count} {} in {folder}", waiting.of),
-                "look at them, keep them; runbook: 'Quarantine'",
+                "runbook: 'Files in bad/'",
             ),
             Ok(count) if *count < BACKLOG_WARN => {
                 lines.ok(format!("{count} {} in {folder}, to be imported within a minute", waiting.of));

@@ -21,7 +21,8 @@ pub fn look(place: &Place) -> Vec<Backlog> {
     let folders = [
         ("CDRs FreeSWITCH could not post", paths.cdr_spool.clone()),
         ("events Kamailio could not post", paths.kamailio_spool.clone()),
-        ("CDRs that were not understood", paths.cdr_spool.join("bad")),
+        ("files that were no CDR", paths.cdr_spool.join("bad")),
+        ("files that were no event", paths.kamailio_spool.join("bad")),
     ];
     folders.map(|(of, folder)| Backlog { of, files: count(&folder), folder }).into()
 }
