@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::measure::measure;
 
 /// Files remembered at once; when they are more, all are hashed anew.
 const FILES_MAX: usize = 4_096;
 
-/// By device and inode: the time of the last change, which nobody can set (unlike that of the last write), and the SHA-256 then.
 #[derive(Default)]
-pub(super) struct Verified(Mutex<HashMap<(u64, u64), (Changed, [u8; 32])>>);
+pub(super) struct Verified(Mutex<Known>);
 
-/// `ctime`: seconds and nanoseconds; bytes.
+/// By device and inode: when it was last changed, and the SHA-256 then.
+type Known = HashMap<(u64, u64), (Changed, [u8; 32])>;
+
+/// Seconds and nanoseconds of `ctime`, which nobody can set, unlike `mtime`; bytes.
 type Changed = (i64, i64, u64);
 
 impl Verified {
@@ -40,7 +42,7 @@ impl Verified {
         Ok(sum == sha256)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), (Changed, [u8; 32])>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
