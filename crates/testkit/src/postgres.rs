@@ -252,7 +252,7 @@ fn make_template(bin: &Path, template: &Path) -> Result<(), Error> {
     let parent = template.parent().unwrap_or(template);
     fs::create_dir_all(parent).map_err(|error| Error::Io(parent.display().to_string(), error))?;
     // Copied under another name, then renamed: tests start side by side, and one of them wins.
-    let mine = template.with_extension(std::process::id().to_string());
+    let mine = parent.join(folder.path().file_name().unwrap_or_default());
     run(Command::new("cp").args(["-a", "--"]).arg(&data).arg(&mine), "keeping a template")?;
     if fs::rename(&mine, template).is_err() {
         let _ = fs::remove_dir_all(&mine);
