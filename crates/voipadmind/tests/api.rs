@@ -102,7 +102,7 @@ fn errors_name_the_field() {
         ("duration_min=-1", "duration_min"),
         ("duration_max=long", "duration_max"),
         ("legal_hold=yes", "legal_hold"),
-        ("direction=inbound", "direction"),
+        ("direction=up", "direction"),
         ("after=x", "after"),
         ("from=x", "from"),
     ] {
