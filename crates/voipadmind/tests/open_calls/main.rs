@@ -59,7 +59,7 @@ fn a_call_is_shown_at_answer_and_replaced_by_its_cdr() {
 }
 
 #[test]
-fn a_recording_is_known_when_its_file_is_closed_and_its_cdr_changes_nothing_of_that() {
+fn a_recording_is_known_from_its_beginning_measured_at_its_end_and_its_cdr_changes_nothing_of_that() {
     let Some(installed) = freeswitch::installed() else { return };
     let (esl, recordings) = (testkit::free_port(), tempfile::tempdir().unwrap());
     let node = testkit::or_skip!(Node::start_with(|config| following(&config, esl, recordings.path())));
@@ -73,7 +73,11 @@ fn a_recording_is_known_when_its_file_is_closed_and_its_cdr_changes_nothing_of_t
             .api(&format!("originate {{origination_uuid={uuid}}}loopback/answer/default record XML default"));
         let size = || std::fs::metadata(file(uuid)).map_or(0, |it| it.len());
         assert!(testkit::wait_for(PATIENCE, || size() > 20_000), "{}", freeswitch.log());
-        assert_eq!(of(uuid), None, "it goes on");
+        assert!(testkit::wait_for(PATIENCE, || of(uuid).is_some()), "{}", node.log());
+        let shown = of(uuid).unwrap();
+        assert_eq!((&shown["state"], &shown["duration"]), (&"recording".into(), &serde_json::Value::Null));
+        let path = format!("/api/recordings/{}/media", shown["id"]);
+        assert_eq!(node.api("GET", &path, PLATFORM_KEY, None, &[]).status, 409, "it goes on");
     }
     // The one ends while its call goes on, and the other with it.
     freeswitch.api(&format!("uuid_record lost stop {}", file("lost").display()));
