@@ -13,7 +13,8 @@ use freeswitch::Freeswitch;
 use serde_json::Value;
 use support::{Node, PLATFORM_KEY};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// An event that a busy machine could not take in comes again with the next list of channels, half a minute later.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn following(config: &str, esl: u16, recordings: &Path) -> String {
     let (password, dir) = (freeswitch::PASSWORD, recordings.display());
