@@ -13,7 +13,8 @@ use freeswitch::Freeswitch;
 use serde_json::Value;
 use support::{Node, PLATFORM_KEY};
 
-/// An event that a busy machine could not take in comes again with the next list of channels, half a minute later.
+/// FreeSWITCH lists a channel a moment after it was made: one answered just before voipadmind is let in may be in the next list
+/// only, half a minute later.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn following(config: &str, esl: u16, recordings: &Path) -> String {
