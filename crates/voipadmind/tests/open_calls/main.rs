@@ -13,9 +13,7 @@ use freeswitch::Freeswitch;
 use serde_json::Value;
 use support::{Node, PLATFORM_KEY};
 
-/// FreeSWITCH lists a channel a moment after it was made: one answered just before voipadmind is let in may be in the next list
-/// only, half a minute later.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn following(config: &str, esl: u16, recordings: &Path) -> String {
     let (password, dir) = (freeswitch::PASSWORD, recordings.display());

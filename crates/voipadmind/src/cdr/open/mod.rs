@@ -27,6 +27,8 @@ const SEEN_EVERY: Duration = Duration::from_secs(SEEN_EVERY_S);
 /// So many lists in a row were told before anybody's legs are closed: until then, after a pause in which no node could
 /// write, the other one may only not have come to it yet.
 const TOLD_MIN: u64 = UNSEEN_MAX_S / SEEN_EVERY_S;
+/// FreeSWITCH writes its list of channels behind their events: what was answered just before we are let in is in it by then.
+const LISTED_AFTER: Duration = Duration::from_secs(2);
 const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 /// Channels asked for one by one after one list; the next list finds the rest.
 const DUMPS_MAX: usize = 200;
@@ -116,7 +118,10 @@ impl Watch {
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
-                () = self.resync.notified() => tick.reset(),
+                () = self.resync.notified() => {
+                    sleep(LISTED_AFTER).await;
+                    tick.reset();
+                }
             }
             let legs = self.channels().await.unwrap_or_default();
             metrics::gauge!("voip_open_legs").set(legs.len() as f64);
